@@ -1,0 +1,5 @@
+//! `slurmburst-resume`: ResumeProgram of slurm.conf.
+
+fn main() -> std::process::ExitCode {
+    slurmburst::app::resume(&slurmburst::kinds())
+}

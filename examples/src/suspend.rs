@@ -1,0 +1,5 @@
+//! `slurmburst-suspend`: SuspendProgram of slurm.conf.
+
+fn main() -> std::process::ExitCode {
+    slurmburst::app::suspend(&slurmburst::kinds())
+}

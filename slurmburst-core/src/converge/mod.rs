@@ -1,0 +1,287 @@
+//! The converger: the one way in which anything is done.
+//!
+//! It compares what is wanted (ledger), what exists (clouds) and what Slurm
+//! says, and acts until nothing is left to do. At most one runs per cluster,
+//! by the ledger's [`Lease`](crate::ledger::Lease). It may be killed at any
+//! moment: every step is recorded before it is taken, and the next one goes on.
+//!
+//! * [`decide`]: the table about a node's machine. Pure.
+//! * [`slurm_side`]: the tables about Slurm. Pure.
+//! * [`marks`]: what Slurm is told about a node that cannot come up.
+//! * `observe`: what the clouds and Slurm show, once per pass.
+//! * `pass`: what is due, decided.
+//! * `act`: decisions recorded and sent.
+//! * `outcomes`: what became of it, recorded.
+//! * `tell`: marks and addresses, told to Slurm in batches.
+//! * `full`: the reconcile pass over all nodes.
+
+mod act;
+pub mod decide;
+mod full;
+pub mod marks;
+mod observe;
+mod outcomes;
+mod pass;
+mod report;
+pub mod slurm_side;
+mod tell;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::clock::Clock;
+use crate::executor::Executor;
+use crate::hostlist::NodeName;
+use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::records::Event;
+use crate::provider::CloudProvider;
+use crate::site::Site;
+use crate::slurm::conf::SlurmConf;
+use crate::slurm::scontrol::SlurmControl;
+use crate::wrap::{RetryOptions, StackOptions, stack};
+
+pub use full::FullOptions;
+pub use report::{Found, Report};
+
+/// How often the wake-up counter is looked at. A program's wish is picked up
+/// within this, and half a second is promised.
+const WAKE_TICK: Duration = Duration::from_millis(150);
+/// Passes are at least this far apart, so that a burst of outcomes is one pass.
+const PASS_GAP_MS: i64 = 200;
+/// Ledger key by which another process asks the converger for a full pass.
+pub const FULL_REQUESTED: &str = "full-requested";
+
+/// Where events go besides the ledger.
+pub trait Journal: fmt::Debug + Send + Sync {
+    /// Something happened to a node.
+    fn event(&self, event: &Event);
+    /// Something worth reading that is about no single node.
+    fn note(&self, text: &str);
+}
+
+/// A journal that keeps nothing, for tests and dry runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoJournal;
+
+impl Journal for NoJournal {
+    fn event(&self, _: &Event) {}
+    fn note(&self, _: &str) {}
+}
+
+/// What a converger works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The site.
+    pub site: Arc<Site>,
+    /// slurm.conf, for the nodes' time limits.
+    pub conf: Arc<SlurmConf>,
+    /// The books.
+    pub ledger: Ledger,
+    /// Slurm.
+    pub slurm: Arc<dyn SlurmControl>,
+    /// Time.
+    pub clock: Clock,
+    /// The log.
+    pub journal: Arc<dyn Journal>,
+}
+
+/// The one process that talks to the clouds and changes nodes in Slurm.
+/// Holding the lease is the caller's business.
+#[derive(Debug)]
+pub struct Converger {
+    site: Arc<Site>,
+    conf: Arc<SlurmConf>,
+    ledger: Ledger,
+    slurm: Arc<dyn SlurmControl>,
+    clock: Clock,
+    journal: Arc<dyn Journal>,
+    providers: BTreeMap<String, Arc<dyn CloudProvider>>,
+    executor: Executor,
+    /// Nodes for which a task is under way.
+    busy: HashSet<NodeName>,
+    /// Nodes that are to be left alone until then, and how often in a row.
+    not_before: HashMap<NodeName, (i64, u32)>,
+    /// Addresses that Slurm has not been told yet, and since when.
+    addresses: BTreeMap<NodeName, String>,
+    addresses_since: Option<i64>,
+    /// Whether the node addresses are to be told at all; asked of Slurm once.
+    tell_addresses: Option<bool>,
+    /// Slurm did not answer: leave it alone until then, and how often in a row.
+    slurm_not_before: (i64, u32),
+    report: Report,
+}
+
+impl Converger {
+    /// A converger with every provider of the site under the one right stack
+    /// of wrappers.
+    pub fn new(parts: Parts) -> Converger {
+        let executor = Executor::new(parts.site.cluster_id.clone());
+        let mut converger = Converger {
+            site: Arc::clone(&parts.site),
+            conf: parts.conf,
+            ledger: parts.ledger,
+            slurm: parts.slurm,
+            clock: parts.clock,
+            journal: parts.journal,
+            providers: BTreeMap::new(),
+            executor,
+            busy: HashSet::new(),
+            not_before: HashMap::new(),
+            addresses: BTreeMap::new(),
+            addresses_since: None,
+            tell_addresses: None,
+            slurm_not_before: (0, 0),
+            report: Report::default(),
+        };
+        converger.use_site(parts.site);
+        converger
+    }
+
+    /// Goes on with another version of the site file.
+    pub fn use_site(&mut self, site: Arc<Site>) {
+        let buckets = self.ledger.buckets();
+        self.providers = site
+            .providers
+            .iter()
+            .map(|p| {
+                let options = StackOptions {
+                    dry_run: false,
+                    buckets: Arc::clone(&buckets),
+                    clock: self.clock.clone(),
+                    name: p.name.clone(),
+                    retry: RetryOptions::default(),
+                };
+                (p.name.clone(), stack(Arc::clone(&p.provider), options))
+            })
+            .collect();
+        self.site = site;
+    }
+
+    /// The books, for a caller that wants to look.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Whether something could be done at once, by this converger or the next.
+    ///
+    /// # Errors
+    /// The ledger could not be read.
+    pub fn has_work(&self) -> Result<bool, LedgerError> {
+        let now = self.clock.now_ms().saturating_add(1_000);
+        let asked = self.ledger.get_meta(FULL_REQUESTED)?.as_deref() == Some("1");
+        Ok(asked || self.next_due()?.is_some_and(|due| due <= now))
+    }
+
+    /// What was done so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Acts until nothing is left to do that can be done now or soon. With
+    /// `full`, one pass over all nodes comes first.
+    ///
+    /// `reload` is asked before every pass whether the site file has changed.
+    ///
+    /// # Errors
+    /// The ledger could not be read or written. Nothing is lost by that: the
+    /// next converger goes on.
+    pub async fn run(
+        &mut self,
+        full: Option<&FullOptions>,
+        reload: &mut (dyn FnMut() -> Option<Arc<Site>> + Send),
+    ) -> Result<(), LedgerError> {
+        let mut wake = self.ledger.wake_counter()?;
+        let mut full_due = full.map(|_| i64::MIN);
+        loop {
+            if let Some(site) = reload() {
+                self.use_site(site);
+            }
+            self.ledger.heartbeat()?;
+            let now = self.clock.now_ms();
+            if let (Some(options), Some(due)) = (full, full_due)
+                && due <= now
+            {
+                full_due = self.full_pass(options).await?;
+                if options.dry_run {
+                    return Ok(());
+                }
+            }
+            if self.ledger.get_meta(FULL_REQUESTED)?.as_deref() == Some("1") {
+                self.ledger.set_meta(FULL_REQUESTED, "0")?;
+                self.full_pass(&FullOptions::default()).await?;
+            }
+            let due = earliest(self.pass().await?, full_due);
+            if due.is_none() && self.executor.in_flight() == 0 {
+                return Ok(());
+            }
+            let earliest_pass = self.clock.now_ms().saturating_add(PASS_GAP_MS);
+            wake = self.idle(wake, due.map(|d| d.max(earliest_pass)), earliest_pass).await?;
+        }
+    }
+
+    /// Waits for outcomes (and records them), a wake-up, or `due`.
+    async fn idle(
+        &mut self,
+        wake: i64,
+        due: Option<i64>,
+        earliest_pass: i64,
+    ) -> Result<i64, LedgerError> {
+        let mut due = due;
+        loop {
+            let now = self.clock.now_ms();
+            if due.is_some_and(|d| d <= now) {
+                return self.ledger.wake_counter();
+            }
+            let left = due.map_or(i64::MAX, |d| d.saturating_sub(now));
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            let until = Instant::now() + left.min(WAKE_TICK);
+            tokio::select! {
+                Some(first) = self.executor.next(), if self.executor.in_flight() > 0 => {
+                    let mut batch = vec![first];
+                    while let Some(more) = self.executor.try_next() {
+                        batch.push(more);
+                    }
+                    // Something may have become possible: a pass, but not one per outcome.
+                    if self.record_finished(batch)? {
+                        due = earliest(due, Some(earliest_pass));
+                    }
+                    if self.executor.in_flight() == 0 {
+                        due = earliest(due, Some(earliest_pass));
+                    }
+                    self.tell_addresses_if_due().await?;
+                }
+                () = sleep(until.saturating_duration_since(Instant::now())) => {
+                    let seen = self.ledger.wake_counter()?;
+                    if seen != wake {
+                        return Ok(seen);
+                    }
+                }
+            }
+        }
+    }
+
+    fn emit(&self, event: &Event) {
+        self.journal.event(event);
+    }
+}
+
+/// The earlier of two times, where there are any.
+fn earliest(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Doubles from one second to one minute.
+fn back_off_ms(times: u32) -> i64 {
+    1_000_i64.saturating_mul(1 << times.min(6)).min(60_000)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
