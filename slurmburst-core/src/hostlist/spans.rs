@@ -1,0 +1,179 @@
+//! Sets of numbers: spans sorted, apart from each other, as long as can be.
+
+use super::range::{Span, push_span};
+
+/// Sorts, joins what overlaps or touches.
+pub(crate) fn normal(mut spans: Vec<Span>) -> Vec<Span> {
+    if !spans.is_sorted() {
+        spans.sort_unstable();
+    }
+    let mut out: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match out.last_mut() {
+            Some(last) if last.len == span.len && span.lo <= last.hi => {
+                last.hi = last.hi.max(span.hi);
+            }
+            _ => push_span(&mut out, span),
+        }
+    }
+    out.shrink_to_fit();
+    out
+}
+
+/// In either.
+pub(crate) fn union(a: &[Span], b: &[Span]) -> Vec<Span> {
+    normal([a, b].concat())
+}
+
+/// In both.
+pub(crate) fn intersection(a: &[Span], b: &[Span]) -> Vec<Span> {
+    let mut out = Vec::new();
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+        if x.len == y.len {
+            let (lo, hi) = (x.lo.max(y.lo), x.hi.min(y.hi));
+            if lo <= hi {
+                out.push(Span { len: x.len, lo, hi });
+            }
+        }
+        if (x.len, x.hi) <= (y.len, y.hi) {
+            a.next();
+        } else {
+            b.next();
+        }
+    }
+    out
+}
+
+/// In `a` and not in `b`.
+pub(crate) fn difference(a: &[Span], b: &[Span]) -> Vec<Span> {
+    let mut out = Vec::new();
+    let mut b = b.iter().peekable();
+    for span in a {
+        let mut rest = Some(*span);
+        while let (Some(left), Some(cut)) = (rest, b.peek()) {
+            if (cut.len, cut.hi) < (left.len, left.lo) {
+                b.next();
+                continue;
+            }
+            if (cut.len, cut.lo) > (left.len, left.hi) {
+                break;
+            }
+            if cut.lo > left.lo {
+                out.push(Span {
+                    hi: cut.lo - 1,
+                    ..left
+                });
+            }
+            let lo = cut.hi.checked_add(1).filter(|lo| *lo <= left.hi);
+            rest = lo.map(|lo| Span { lo, ..left });
+        }
+        out.extend(rest);
+    }
+    out
+}
+
+/// Whether `one` is in.
+pub(crate) fn contains(spans: &[Span], one: &Span) -> bool {
+    let at = spans.partition_point(|span| (span.len, span.hi) < (one.len, one.lo));
+    spans.get(at).is_some_and(|span| span.has(one))
+}
+
+/// Puts `one` in; says whether it was not there.
+pub(crate) fn insert(spans: &mut Vec<Span>, one: Span) -> bool {
+    let at = spans.partition_point(|span| (span.len, span.hi) < (one.len, one.lo));
+    if spans.get(at).is_some_and(|span| span.has(&one)) {
+        return false;
+    }
+    let touches =
+        |low: &Span, high: &Span| low.len == high.len && low.hi.checked_add(1) == Some(high.lo);
+    let before = at.checked_sub(1).filter(|at| touches(&spans[*at], &one));
+    let after = spans.get(at).is_some_and(|span| touches(&one, span));
+    match (before, after) {
+        (Some(low), true) => {
+            spans[low].hi = spans[at].hi;
+            spans.remove(at);
+        }
+        (Some(low), false) => spans[low].hi = one.hi,
+        (None, true) => spans[at].lo = one.lo,
+        (None, false) => spans.insert(at, one),
+    }
+    true
+}
+
+/// Takes `one` out; says whether it was there.
+pub(crate) fn remove(spans: &mut Vec<Span>, one: Span) -> bool {
+    let at = spans.partition_point(|span| (span.len, span.hi) < (one.len, one.lo));
+    let Some(span) = spans.get(at).copied().filter(|span| span.has(&one)) else {
+        return false;
+    };
+    spans.splice(at..=at, difference(&[span], &[one]));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn spans(numbers: &BTreeSet<(u32, u64)>) -> Vec<Span> {
+        normal(numbers.iter().map(|(len, n)| Span::one(*len, *n)).collect())
+    }
+
+    fn numbers(seed: u64) -> BTreeSet<(u32, u64)> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        (0..30)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (2 + (state % 2) as u32, (state >> 8) % 40)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn agrees_with_sets_of_numbers() {
+        for seed in 1..200 {
+            let (a, b) = (numbers(seed), numbers(seed + 1000));
+            let (x, y) = (spans(&a), spans(&b));
+            assert_eq!(union(&x, &y), spans(&a.union(&b).copied().collect()));
+            assert_eq!(
+                intersection(&x, &y),
+                spans(&a.intersection(&b).copied().collect())
+            );
+            assert_eq!(
+                difference(&x, &y),
+                spans(&a.difference(&b).copied().collect())
+            );
+            let (mut grown, mut shrunk) = (x.clone(), x.clone());
+            for (len, n) in &b {
+                let one = Span::one(*len, *n);
+                assert_eq!(contains(&x, &one), a.contains(&(*len, *n)));
+                assert_eq!(insert(&mut grown, one), !a.contains(&(*len, *n)));
+                assert_eq!(remove(&mut shrunk, one), a.contains(&(*len, *n)));
+            }
+            assert_eq!(grown, union(&x, &y));
+            assert_eq!(shrunk, difference(&x, &y));
+        }
+    }
+
+    #[test]
+    fn at_the_highest_number() {
+        let all = Span {
+            len: 20,
+            lo: 10_000_000_000_000_000_000,
+            hi: u64::MAX,
+        };
+        let top = Span::one(20, u64::MAX);
+        let rest = difference(&[all], &[top]);
+        assert_eq!(
+            rest,
+            [Span {
+                hi: u64::MAX - 1,
+                ..all
+            }]
+        );
+        assert_eq!(union(&rest, &[top]), [all]);
+    }
+}
