@@ -42,9 +42,22 @@ impl ConfigError {
             file: file.into(),
             line,
             column,
-            key: key.into(),
-            message: message.into(),
+            key: on_one_line(key.into()),
+            message: on_one_line(message.into()),
         }))
+    }
+
+    /// The same error, with `more` after its message.
+    #[must_use]
+    pub fn and(self, more: &str) -> ConfigError {
+        let ConfigErrorInner {
+            file,
+            line,
+            column,
+            key,
+            message,
+        } = *self.0;
+        ConfigError::new(file, line, column, key, format!("{message}{more}"))
     }
 
     /// The file, as it was named.
@@ -73,6 +86,18 @@ impl ConfigError {
     }
 }
 
+/// A message quotes what the file says; that may hold anything, and must not
+/// break a log line or move a terminal's cursor.
+fn on_one_line(text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text.chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect()
+    } else {
+        text
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.file)?;
@@ -89,12 +114,20 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The text that a table was read from, for positions.
-#[derive(Debug)]
 pub struct Source {
     /// The file's name as the user gave it.
     pub file: String,
     /// Its text.
     pub text: String,
+}
+
+/// The name alone: a site file may hold what belongs in no log.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Source {
@@ -158,12 +191,24 @@ impl ConfigValue {
 
 /// A table of the site file. Its getters check the type and answer with an
 /// error that says where the value stands.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ConfigTable {
     source: Arc<Source>,
     path: String,
     offset: usize,
     entries: BTreeMap<String, ConfigItem>,
+    /// The table that an entry came from, where it is not this one.
+    origins: BTreeMap<String, String>,
+}
+
+/// The keys alone: a value may belong in no log.
+impl fmt::Debug for ConfigTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigTable")
+            .field("path", &self.path)
+            .field("keys", &self.entries.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl ConfigTable {
@@ -174,7 +219,13 @@ impl ConfigTable {
         offset: usize,
         entries: BTreeMap<String, ConfigItem>,
     ) -> ConfigTable {
-        ConfigTable { source, path: path.into(), offset, entries }
+        ConfigTable {
+            source,
+            path: path.into(),
+            offset,
+            entries,
+            origins: BTreeMap::new(),
+        }
     }
 
     /// An empty table of that name at the same place, for a part that the file leaves out.
@@ -188,7 +239,11 @@ impl ConfigTable {
     pub fn overlaid(&self, over: &ConfigTable) -> ConfigTable {
         let mut merged = over.clone();
         for (key, item) in &self.entries {
-            merged.entries.entry(key.clone()).or_insert_with(|| item.clone());
+            if !merged.entries.contains_key(key) {
+                let origin = self.origins.get(key).unwrap_or(&self.path);
+                merged.origins.insert(key.clone(), origin.clone());
+                merged.entries.insert(key.clone(), item.clone());
+            }
         }
         merged
     }
@@ -218,16 +273,38 @@ impl ConfigTable {
 
     /// An error at this key's value, or at the table where the key is missing.
     pub fn error(&self, key: &str, message: impl Into<String>) -> ConfigError {
-        let offset = self.entries.get(key).map_or(self.offset, |item| item.offset);
+        let offset = self
+            .entries
+            .get(key)
+            .map_or(self.offset, |item| item.offset);
+        self.error_at(offset, key, message)
+    }
+
+    /// Line and column of this key's value, or of the table where the key is missing.
+    pub fn position(&self, key: &str) -> (usize, usize) {
+        self.source.position(
+            self.entries
+                .get(key)
+                .map_or(self.offset, |item| item.offset),
+        )
+    }
+
+    /// An error at this key itself rather than at its value.
+    pub fn key_error(&self, key: &str, message: impl Into<String>) -> ConfigError {
+        let offset = self
+            .entries
+            .get(key)
+            .map_or(self.offset, |item| item.key_offset);
         self.error_at(offset, key, message)
     }
 
     fn error_at(&self, offset: usize, key: &str, message: impl Into<String>) -> ConfigError {
         let (line, column) = self.source.position(offset);
-        let key = match (self.path.is_empty(), key.is_empty()) {
+        let path = self.origins.get(key).unwrap_or(&self.path);
+        let key = match (path.is_empty(), key.is_empty()) {
             (true, _) => key.to_owned(),
-            (false, true) => self.path.clone(),
-            (false, false) => format!("{}.{key}", self.path),
+            (false, true) => path.clone(),
+            (false, false) => format!("{path}.{key}"),
         };
         ConfigError::new(self.source.file.clone(), line, column, key, message)
     }
@@ -242,7 +319,9 @@ impl ConfigTable {
             .iter()
             .filter(|(key, _)| !known.contains(&key.as_str()))
             .min_by_key(|(_, item)| item.key_offset);
-        let Some((key, item)) = unknown else { return Ok(()) };
+        let Some((key, item)) = unknown else {
+            return Ok(());
+        };
         let message = match nearest(key, known) {
             Some(near) => format!("unknown key; did you mean `{near}`?"),
             None => format!("unknown key; known here: {}", known.join(", ")),
@@ -256,7 +335,9 @@ impl ConfigTable {
         expected: &str,
         pick: impl FnOnce(&'a ConfigValue) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
-        let Some(item) = self.entries.get(key) else { return Ok(None) };
+        let Some(item) = self.entries.get(key) else {
+            return Ok(None);
+        };
         match pick(&item.value) {
             Some(value) => Ok(Some(value)),
             None => Err(self.error(key, format!("must be {expected}, is {}", item.value.kind()))),
@@ -289,8 +370,13 @@ impl ConfigTable {
     pub fn word<'a>(&'a self, key: &str, words: &[&str]) -> Result<Option<&'a str>, ConfigError> {
         match self.str(key)? {
             Some(word) if !words.contains(&word) => {
-                let hint = nearest(word, words).map_or(String::new(), |n| format!("; did you mean \"{n}\"?"));
-                let all = words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(", ");
+                let hint = nearest(word, words)
+                    .map_or(String::new(), |n| format!("; did you mean \"{n}\"?"));
+                let all = words
+                    .iter()
+                    .map(|w| format!("\"{w}\""))
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 Err(self.error(key, format!("must be one of {all}, is \"{word}\"{hint}")))
             }
             other => Ok(other),
@@ -313,7 +399,11 @@ impl ConfigTable {
         match value {
             Some(i) if !range.contains(&i) => Err(self.error(
                 key,
-                format!("must be between {} and {}, is {i}", range.start(), range.end()),
+                format!(
+                    "must be between {} and {}, is {i}",
+                    range.start(),
+                    range.end()
+                ),
             )),
             other => Ok(other),
         }
@@ -435,7 +525,7 @@ impl ConfigTable {
 }
 
 /// The word of `known` that was probably meant.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|k| (strsim::damerau_levenshtein(word, k), *k))
@@ -455,7 +545,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: u64 = rest.get(..digits)?.parse().ok()?;
         rest = &rest[digits..];
-        let unit_len = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_len = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let millis = match rest.get(..unit_len)?.trim() {
             "ms" => 1,
             "s" => 1_000,
@@ -475,11 +567,23 @@ mod tests {
     use super::*;
 
     fn table(entries: Vec<(&str, ConfigValue)>) -> ConfigTable {
-        let source = Arc::new(Source { file: "site.toml".into(), text: "a = 1\nbb = 2\n".into() });
+        let source = Arc::new(Source {
+            file: "site.toml".into(),
+            text: "a = 1\nbb = 2\n".into(),
+        });
         let entries = entries
             .into_iter()
             .enumerate()
-            .map(|(i, (k, value))| (k.to_owned(), ConfigItem { value, key_offset: i * 6, offset: i * 6 + 4 }))
+            .map(|(i, (k, value))| {
+                (
+                    k.to_owned(),
+                    ConfigItem {
+                        value,
+                        key_offset: i * 6,
+                        offset: i * 6 + 4,
+                    },
+                )
+            })
             .collect();
         ConfigTable::new(source, "provider.here", 0, entries)
     }
@@ -487,28 +591,61 @@ mod tests {
     #[test]
     fn durations() {
         let s = Duration::from_secs;
-        for (text, want) in [("2s", s(2)), ("1m30s", s(90)), ("1h", s(3600)), ("0s", s(0)), ("500ms", Duration::from_millis(500)), (" 7d ", s(604_800))] {
+        for (text, want) in [
+            ("2s", s(2)),
+            ("1m30s", s(90)),
+            ("1h", s(3600)),
+            ("0s", s(0)),
+            ("500ms", Duration::from_millis(500)),
+            (" 7d ", s(604_800)),
+        ] {
             assert_eq!(parse_duration(text), Some(want), "{text}");
         }
-        for text in ["", "2", "s", "-1s", "1.5s", "2 fortnights", "99999999999999999999s", "18446744073709551615d"] {
+        for text in [
+            "",
+            "2",
+            "s",
+            "-1s",
+            "1.5s",
+            "2 fortnights",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }
 
     #[test]
     fn an_unknown_key_names_the_nearest_and_its_place() {
-        let t = table(vec![("kind", ConfigValue::String("local".into())), ("slurmdd", ConfigValue::Integer(1))]);
+        let t = table(vec![
+            ("kind", ConfigValue::String("local".into())),
+            ("slurmdd", ConfigValue::Integer(1)),
+        ]);
         let e = t.only(&["kind", "slurmd", "run_dir"]).unwrap_err();
-        assert_eq!(e.to_string(), "site.toml:2:1: provider.here.slurmdd: unknown key; did you mean `slurmd`?");
+        assert_eq!(
+            e.to_string(),
+            "site.toml:2:1: provider.here.slurmdd: unknown key; did you mean `slurmd`?"
+        );
         assert!(t.only(&["kind", "slurmdd"]).is_ok());
     }
 
     #[test]
     fn a_wrong_type_says_what_it_is() {
-        let t = table(vec![("a", ConfigValue::Integer(1)), ("b", ConfigValue::String("x".into()))]);
-        assert_eq!(t.str("a").unwrap_err().message(), "must be a string, is a whole number");
+        let t = table(vec![
+            ("a", ConfigValue::Integer(1)),
+            ("b", ConfigValue::String("x".into())),
+        ]);
+        assert_eq!(
+            t.str("a").unwrap_err().message(),
+            "must be a string, is a whole number"
+        );
         assert!(t.path_of("b").unwrap_err().message().contains("absolute"));
-        assert!(t.duration("b").unwrap_err().message().contains("length of time"));
+        assert!(
+            t.duration("b")
+                .unwrap_err()
+                .message()
+                .contains("length of time")
+        );
         assert_eq!(t.str("none"), Ok(None));
         assert_eq!(t.required("none").unwrap_err().message(), "is required");
     }

@@ -16,3 +16,5 @@ pub mod outcome;
 pub mod policy;
 #[cfg(feature = "provider")]
 pub mod provider;
+#[cfg(feature = "app")]
+pub mod site;
