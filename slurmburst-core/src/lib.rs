@@ -5,6 +5,8 @@ pub mod error;
 pub mod hostlist;
 
 #[cfg(feature = "provider")]
+pub mod bucket;
+#[cfg(feature = "provider")]
 pub mod clock;
 #[cfg(feature = "provider")]
 pub mod config;
