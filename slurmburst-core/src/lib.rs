@@ -10,6 +10,12 @@ pub mod bucket;
 pub mod clock;
 #[cfg(feature = "provider")]
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "provider")]
+pub mod executor;
+#[cfg(feature = "fake")]
+pub mod fake;
 #[cfg(feature = "provider")]
 pub mod kind;
 #[cfg(feature = "provider")]
@@ -18,3 +24,5 @@ pub mod outcome;
 pub mod policy;
 #[cfg(feature = "provider")]
 pub mod provider;
+#[cfg(feature = "provider")]
+pub mod wrap;
