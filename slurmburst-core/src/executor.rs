@@ -169,27 +169,45 @@ impl Executor {
     /// is under way. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Finished> {
         loop {
-            let (id, ended) = match self.tasks.join_next_with_id().await? {
-                Ok((id, ended)) => (id, Ok(ended)),
-                Err(error) => (error.id(), Err(error)),
-            };
+            let joined = self.tasks.join_next_with_id().await?;
             // Every task was entered at its start; one that was not is nobody's.
-            let Some((work, submitted)) = self.works.remove(&id) else {
-                continue;
-            };
-            let work = Arc::unwrap_or_clone(work);
-            let (outcomes, took) = ended.unwrap_or_else(|error| {
-                (
-                    Outcomes::failed(work.nodes(), &broken(&work, error)),
-                    submitted.elapsed(),
-                )
-            });
-            return Some(Finished {
-                work,
-                outcomes,
-                took,
-            });
+            if let Some(finished) = self.finished(joined) {
+                return Some(finished);
+            }
         }
+    }
+
+    /// As [`Executor::next`], if something has ended already.
+    pub fn try_next(&mut self) -> Option<Finished> {
+        loop {
+            let joined = self.tasks.try_join_next_with_id()?;
+            if let Some(finished) = self.finished(joined) {
+                return Some(finished);
+            }
+        }
+    }
+
+    fn finished(
+        &mut self,
+        joined: Result<(Id, (Outcomes, Duration)), JoinError>,
+    ) -> Option<Finished> {
+        let (id, ended) = match joined {
+            Ok((id, ended)) => (id, Ok(ended)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        let (work, submitted) = self.works.remove(&id)?;
+        let work = Arc::unwrap_or_clone(work);
+        let (outcomes, took) = ended.unwrap_or_else(|error| {
+            (
+                Outcomes::failed(work.nodes(), &broken(&work, error)),
+                submitted.elapsed(),
+            )
+        });
+        Some(Finished {
+            work,
+            outcomes,
+            took,
+        })
     }
 
     /// How much work has been submitted and not been answered by [`Executor::next`].

@@ -209,7 +209,7 @@ impl Lifecycle {
 }
 
 /// How a node is powered down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DownMode {
     /// Compute released, disk kept.

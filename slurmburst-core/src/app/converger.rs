@@ -10,11 +10,12 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::clock::Clock;
 use crate::converge::{Converger, FullOptions, Journal, Parts, Report};
 use crate::ledger::{Lease, Ledger, LedgerError};
-use crate::site::{Site, SiteContext, load_or_last_good};
+use crate::site::{Site, load_or_last_good};
 use crate::slurm::invocation::Environment;
 use crate::slurm::scontrol::Scontrol;
 
 use super::log::{Log, syslog};
+use super::setup::context;
 use super::{EXIT_NOT_RECORDED, EXIT_USAGE, Kinds, Setup};
 
 const NAME: &str = "slurmburst-converge";
@@ -119,6 +120,7 @@ fn converge(
             .map_err(ReconcileError::Runtime)?;
         let ledger = Ledger::open(dir, Clock::system())?;
         let mut converger = Converger::new(Parts {
+            lease,
             site: Arc::clone(&setup.site),
             conf: Arc::clone(&setup.conf),
             ledger,
@@ -128,12 +130,12 @@ fn converge(
             )),
             clock: Clock::system(),
             journal: Arc::clone(log) as Arc<dyn Journal>,
-        });
+        })?;
         let mut reload = reloader(setup, kinds, log);
         let ended = runtime.block_on(converger.run(full, &mut reload));
         report.get_or_insert_with(|| converger.report().clone());
         ended?;
-        drop(lease);
+        converger.release();
         if full.is_some_and(|f| f.dry_run) {
             return Ok(report);
         }
@@ -164,7 +166,7 @@ fn reloader(
 ) -> impl FnMut() -> Option<Arc<Site>> + Send + use<> {
     const EVERY: Duration = Duration::from_secs(1);
     let file = setup.site.file.clone();
-    let context = SiteContext::new(setup.site.slurm.conf.clone(), setup.conf.cluster_name.clone());
+    let context = context(&setup.site.slurm.conf, &setup.conf);
     let (kinds, log) = (kinds.clone(), Arc::clone(log));
     let stamp = |file: &Path| -> Option<(SystemTime, u64)> {
         let meta = std::fs::metadata(file).ok()?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::converge::Journal;
-use crate::ledger::records::Event;
+use crate::ledger::Event;
 
 /// Syslog's `daemon.info` and `daemon.err`.
 const DAEMON_INFO: u8 = 30;

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::kind::ProviderKind;
-use crate::ledger::records::Program;
+use crate::ledger::Program;
 
 pub use converger::{Converged, ReconcileError, reconcile};
 pub use identity::{become_slurm_user, unblock_signals};

@@ -12,12 +12,12 @@ use crate::converge::Journal;
 use crate::converge::marks::mark_for;
 use crate::error::{Error, ErrorKind};
 use crate::hostlist::NodeName;
-use crate::ledger::records::{Event, NewWish, Program, Wish};
+use crate::ledger::{Event, NewWish, Program, Wish};
 use crate::ledger::{Lease, Ledger, LedgerError};
 use crate::provider::Direction;
 use crate::site::UnknownNodes;
-use crate::slurm::invocation::{Environment, Invocation, Request};
-use crate::slurm::resume_file::ResumeFile;
+use crate::slurm::invocation::{Environment, Invocation};
+use crate::slurm::resume_file::{ResumeFile, ResumeHint};
 
 use super::identity::user_name;
 use super::log::{Log, syslog};
@@ -32,10 +32,10 @@ pub(super) fn main(program: Program, kinds: &Kinds) -> ExitCode {
     let started = Instant::now();
     // 22.05 blocks twelve signals; first of all, and before any thread.
     let _ = unblock_signals();
-    let env = Environment::from_process();
+    let env = Environment::read(|name| std::env::var_os(name));
     // It dies with slurmctld's call: read it before anything that takes time.
     let hint = match program {
-        Program::Resume => env.resume_file.as_deref().map(ResumeFile::read),
+        Program::Resume => Some(ResumeFile::read(env.resume_file.as_deref())),
         _ => None,
     };
     let args: Vec<_> = std::env::args_os().skip(1).collect();
@@ -44,10 +44,10 @@ pub(super) fn main(program: Program, kinds: &Kinds) -> ExitCode {
         Err(error) => return complain(program, EXIT_USAGE, &error.to_string()),
     };
     let invocation = match request {
-        Request::Help => return show(&help(program)),
-        Request::Version => return show(concat!(env!("CARGO_PKG_VERSION"), "\n")),
-        Request::Converge { config } => return converger::main(config.as_deref(), &env, kinds),
-        Request::Nodes(invocation) => invocation,
+        Invocation::Help => return show(&help(program)),
+        Invocation::Version => return show(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        Invocation::Converge { config } => return converger::main(config.as_deref(), &env, kinds),
+        Invocation::Run(run) => run,
     };
     let setup = match Setup::load(invocation.config.as_deref(), &env, kinds) {
         Ok(setup) => setup,
@@ -58,7 +58,7 @@ pub(super) fn main(program: Program, kinds: &Kinds) -> ExitCode {
         std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
     log.invoked(&user_name(), program.as_str(), &shown);
     if let Some(hint) = &hint {
-        log.note(&hint.summary());
+        log.note(&hint_line(hint));
     }
     if let Some(broken) = &setup.broken {
         let text = format!(
@@ -141,7 +141,8 @@ impl Run<'_> {
     fn wish(&self, node: &NodeName) -> NewWish {
         let (direction, limit) = match self.program {
             Program::Resume => {
-                (Direction::Up, self.setup.site.deadline(self.setup.conf.resume_timeout(node)))
+                let timeout = self.setup.conf.resume_timeout(node);
+                (Direction::Up, timeout.saturating_sub(self.setup.site.margin(timeout)))
             }
             _ => (Direction::Down, self.setup.conf.suspend_timeout(node)),
         };
@@ -234,10 +235,8 @@ impl Run<'_> {
 /// Starts a converger in its own process group, unless one is at work: that one
 /// notices the ledger's wake-up counter by itself.
 pub fn kick(setup: &Setup, journal: &dyn Journal) {
-    match Lease::is_held(&setup.site.state_dir) {
-        Ok(true) => return,
-        Ok(false) => {}
-        Err(error) => journal.note(&format!("the lease could not be looked at: {error}")),
+    if Lease::is_held(&setup.site.state_dir) {
+        return;
     }
     // The link works even when the file was replaced by an upgrade meanwhile.
     let spawned = Command::new("/proc/self/exe")
@@ -279,6 +278,18 @@ fn name_of(program: Program) -> &'static str {
         Program::Suspend => "slurmburst-suspend",
         Program::ResumeFail => "slurmburst-resume-fail",
         Program::Reconcile => "slurmburst",
+    }
+}
+
+/// What the resume file says, in a line for the log. It is a hint: argv decides.
+fn hint_line(hint: &ResumeHint) -> String {
+    match hint {
+        ResumeHint::Read(file) => {
+            let jobs: Vec<String> = file.jobs.iter().take(20).map(|j| j.job_id.to_string()).collect();
+            let more = if file.jobs.len() > jobs.len() { ", ..." } else { "" };
+            format!("resume file: {} jobs: {}{more}", file.jobs.len(), jobs.join(", "))
+        }
+        ResumeHint::Missing(why) => format!("no resume file: {why}"),
     }
 }
 

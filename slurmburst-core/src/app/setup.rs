@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::ConfigError;
-use crate::site::{Loaded, Site, SiteContext, load_or_last_good, locate};
+use crate::site::{Glimpse, Loaded, Site, SiteContext, load_or_last_good, locate};
 use crate::slurm::conf::SlurmConf;
 use crate::slurm::invocation::Environment;
 
@@ -51,17 +51,29 @@ impl Setup {
         env: &Environment,
         kinds: &Kinds,
     ) -> Result<Setup, SetupError> {
-        let file = locate(config, env).map_err(SetupError::new)?;
-        // The site file may name slurm.conf; the user to become stands in there. So
-        // as root the file is read once only to find it.
-        let conf_path = env.slurm_conf.clone().or_else(|| Site::slurm_conf_in(&file));
+        let file = locate(config, |name| std::env::var_os(name)).map_err(SetupError::new)?;
+        // The site file may name slurm.conf, where the user to become stands: it
+        // is looked at once before it is read in earnest.
+        let glimpse = || Glimpse::of(&std::fs::read_to_string(&file).unwrap_or_default());
+        let conf_path = env.slurm_conf.clone().or_else(|| glimpse().slurm_conf);
         let conf_path = conf_path.unwrap_or_else(|| PathBuf::from("/etc/slurm/slurm.conf"));
         let conf = SlurmConf::load(&conf_path).map_err(SetupError::new)?;
         become_slurm_user(&conf.slurm_user)
             .map_err(|e| SetupError::new(format!("{}: SlurmUser: {e}", conf_path.display())))?;
-        let context = SiteContext::new(conf_path, conf.cluster_name.clone());
-        let Loaded { site, broken } =
-            load_or_last_good(&file, kinds, &context).map_err(SetupError::new)?;
+        let context = context(&conf_path, &conf);
+        let loaded = load_or_last_good(&file, kinds, &context).map_err(SetupError::new)?;
+        // Not fatal: the ledger's own complaint about the folder says more.
+        let _ = loaded.keep();
+        let Loaded { site, broken } = loaded;
         Ok(Setup { site: Arc::new(site), broken, conf: Arc::new(conf) })
+    }
+}
+
+/// What the site file's defaults depend on.
+pub(super) fn context(conf_path: &Path, conf: &SlurmConf) -> SiteContext {
+    SiteContext {
+        slurm_conf: Some(conf_path.to_owned()),
+        cluster_name: conf.cluster_name.clone(),
+        absent_kinds: Vec::new(),
     }
 }

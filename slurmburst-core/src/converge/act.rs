@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::executor::Work;
 use crate::hostlist::NodeName;
-use crate::ledger::records::{
+use crate::ledger::{
     AttemptState, Event, NewCall, NewDown, NewWish, Program, Wish,
 };
 use crate::ledger::{LedgerError, call_token, new_call_id};

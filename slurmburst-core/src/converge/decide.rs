@@ -27,7 +27,7 @@
 //! | down | nothing there | settled |
 
 use crate::error::{Advice, Error, ErrorKind};
-use crate::ledger::records::{Attempt, AttemptState, Program, Wish};
+use crate::ledger::{Attempt, AttemptState, Program, Wish};
 use crate::policy::Tried;
 use crate::provider::{Direction, DownMode, Generation, Instance, InstanceState, Lifecycle};
 use crate::slurm::node_state::NodeState;

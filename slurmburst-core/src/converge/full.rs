@@ -11,9 +11,9 @@ use crate::error::ErrorKind;
 use crate::executor::Work;
 use crate::hostlist::NodeName;
 use crate::ledger::LedgerError;
-use crate::ledger::records::{Mark, MarkStep, NewWish, Program, Wish};
+use crate::ledger::{Mark, MarkStep, NewWish, Program, Wish};
 use crate::provider::{Chore, Direction, Generation, Instance};
-use crate::slurm::scontrol::{Acting, SlurmNode, Which};
+use crate::slurm::control::{SlurmNode, Which};
 
 use super::observe::Clouds;
 use super::pass::by_node;
@@ -66,9 +66,12 @@ impl Converger {
             .collect();
         self.report.held_back.extend(gaps);
         match self.slurm.ping().await {
-            Ok(Acting::Here) => {}
-            Ok(Acting::Elsewhere(host)) => {
-                let text = format!("the acting controller is {host}, not this host: nothing is done here");
+            Ok(acting) if acting.is_this_host => {}
+            Ok(acting) => {
+                let text = format!(
+                    "the acting controller is {}, not this host: nothing is done here",
+                    acting.host
+                );
                 self.hold_back(text);
                 return Ok(None);
             }
@@ -140,7 +143,7 @@ impl Converger {
                     clouds.listing(self.providers_of(&node).into_iter()),
                     super::decide::Listed::Complete
                 ),
-                slurm: slurm.get(&node).map(|n| (&n.state, n.reason.as_deref())),
+                slurm: slurm.get(&node).map(|n| (&n.state, n.reason.as_ref().map(|r| r.text.as_str()))),
                 attempted: wish.is_some(),
             };
             if let Some(what) = anomaly(&view) {
@@ -149,14 +152,15 @@ impl Converger {
                 found.push((format!("{} {node}", word(what)), node, what, grace));
             }
         }
+        let now = self.clock.now_ms();
         let keys: Vec<String> = found.iter().map(|(key, ..)| key.clone()).collect();
         let since = if options.dry_run {
             BTreeMap::new()
         } else {
             self.ledger.forget_sightings_except(&keys)?;
-            self.ledger.sight(&keys)?
+            let first = self.ledger.sight_all(&keys, now)?;
+            keys.iter().cloned().zip(first).collect()
         };
-        let now = self.clock.now_ms();
         Ok(found
             .into_iter()
             .map(|(key, node, what, grace)| {
@@ -208,7 +212,7 @@ impl Converger {
         let mut wishes = Vec::new();
         let mut marks = Vec::new();
         for Suspect { node, what, .. } in suspects.into_iter().filter(|s| s.ripe) {
-            let reason = slurm.get(&node).and_then(|n| n.reason.clone()).unwrap_or_default();
+            let reason = slurm.get(&node).and_then(|n| n.reason.as_ref()).map_or(String::new(), |r| r.text.clone());
             let wish = |direction, limit: Duration| NewWish {
                 node: node.clone(),
                 direction,

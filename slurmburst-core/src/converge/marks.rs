@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::hostlist::NodeName;
-use crate::ledger::records::{Mark, MarkStep};
+use crate::ledger::{Mark, MarkStep};
 use crate::provider::Generation;
 use crate::site::CoolOff;
 

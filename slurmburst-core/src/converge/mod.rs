@@ -36,12 +36,11 @@ use tokio::time::{Instant, sleep};
 use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::hostlist::NodeName;
-use crate::ledger::{Ledger, LedgerError};
-use crate::ledger::records::Event;
+use crate::ledger::{Event, Lease, Ledger, LedgerError};
 use crate::provider::CloudProvider;
 use crate::site::Site;
 use crate::slurm::conf::SlurmConf;
-use crate::slurm::scontrol::SlurmControl;
+use crate::slurm::control::SlurmControl;
 use crate::wrap::{RetryOptions, StackOptions, stack};
 
 pub use full::FullOptions;
@@ -75,6 +74,8 @@ impl Journal for NoJournal {
 /// What a converger works with.
 #[derive(Debug)]
 pub struct Parts {
+    /// Leave to act, for this cluster.
+    pub lease: Lease,
     /// The site.
     pub site: Arc<Site>,
     /// slurm.conf, for the nodes' time limits.
@@ -90,9 +91,9 @@ pub struct Parts {
 }
 
 /// The one process that talks to the clouds and changes nodes in Slurm.
-/// Holding the lease is the caller's business.
 #[derive(Debug)]
 pub struct Converger {
+    lease: Option<Lease>,
     site: Arc<Site>,
     conf: Arc<SlurmConf>,
     ledger: Ledger,
@@ -118,9 +119,13 @@ pub struct Converger {
 impl Converger {
     /// A converger with every provider of the site under the one right stack
     /// of wrappers.
-    pub fn new(parts: Parts) -> Converger {
+    ///
+    /// # Errors
+    /// The ledger could not be used.
+    pub fn new(parts: Parts) -> Result<Converger, LedgerError> {
         let executor = Executor::new(parts.site.cluster_id.clone());
         let mut converger = Converger {
+            lease: Some(parts.lease),
             site: Arc::clone(&parts.site),
             conf: parts.conf,
             ledger: parts.ledger,
@@ -137,13 +142,16 @@ impl Converger {
             slurm_not_before: (0, 0),
             report: Report::default(),
         };
-        converger.use_site(parts.site);
-        converger
+        converger.use_site(parts.site)?;
+        Ok(converger)
     }
 
     /// Goes on with another version of the site file.
-    pub fn use_site(&mut self, site: Arc<Site>) {
-        let buckets = self.ledger.buckets();
+    ///
+    /// # Errors
+    /// The ledger could not be used.
+    pub fn use_site(&mut self, site: Arc<Site>) -> Result<(), LedgerError> {
+        let buckets = self.ledger.buckets()?;
         self.providers = site
             .providers
             .iter()
@@ -159,11 +167,17 @@ impl Converger {
             })
             .collect();
         self.site = site;
+        Ok(())
     }
 
     /// The books, for a caller that wants to look.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Gives the lease back. Nothing more may be done then but to look.
+    pub fn release(&mut self) {
+        self.lease = None;
     }
 
     /// Whether something could be done at once, by this converger or the next.
@@ -198,9 +212,11 @@ impl Converger {
         let mut full_due = full.map(|_| i64::MIN);
         loop {
             if let Some(site) = reload() {
-                self.use_site(site);
+                self.use_site(site)?;
             }
-            self.ledger.heartbeat()?;
+            if let Some(lease) = &self.lease {
+                self.ledger.heartbeat(lease)?;
+            }
             let now = self.clock.now_ms();
             if let (Some(options), Some(due)) = (full, full_due)
                 && due <= now

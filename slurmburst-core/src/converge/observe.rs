@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind};
 use crate::hostlist::NodeName;
 use crate::provider::{Context, Generation, Instance, Leftover};
-use crate::slurm::scontrol::{SlurmNode, Which};
+use crate::slurm::control::{SlurmNode, Which};
 
 use super::decide::{Listed, Seen};
 use super::{Converger, back_off_ms};

@@ -6,8 +6,7 @@ use std::time::Duration;
 use crate::error::{Advice, Effect, Error, ErrorKind};
 use crate::executor::{Finished, Work};
 use crate::hostlist::NodeName;
-use crate::ledger::records::{AttemptState, Event, Wish};
-use crate::ledger::{AttemptKey, AttemptUpdate, LedgerError};
+use crate::ledger::{AttemptKey, AttemptState, AttemptUpdate, Event, LedgerError, Wish};
 use crate::outcome::{Machine, Outcome};
 use crate::provider::{Call, Direction, Pending, PowerDown};
 
@@ -53,15 +52,12 @@ impl Converger {
                         self.up_outcome(&call, &node, outcome, took, &wishes, &mut changes)?;
                     }
                 }
-                Work::Down { name, batch, .. } => {
+                Work::Down { batch, .. } => {
                     let of: BTreeMap<&NodeName, &PowerDown> =
                         batch.iter().map(|d| (&d.node, d)).collect();
                     for (node, outcome) in outcomes {
                         let Some(down) = of.get(&node) else { continue };
-                        let key = AttemptKey::Down {
-                            provider: name.clone(),
-                            instance: down.instance.clone(),
-                        };
+                        let key = AttemptKey::Instance(down.instance.clone());
                         let said = Said { node: &node, wish: wishes.get(&node), key, placement: None, call: None, took };
                         self.down_outcome(said, outcome, &mut changes);
                     }
@@ -114,7 +110,7 @@ impl Converger {
         changes: &mut Changes,
     ) -> Result<(), LedgerError> {
         let wish = wishes.get(node);
-        let key = AttemptKey::Up { call: call.id.clone() };
+        let key = AttemptKey::Call(call.id.clone());
         let said = Said {
             node,
             wish,
@@ -279,11 +275,8 @@ impl Converger {
         });
         let Some(attempt) = attempt else { return Ok(()) };
         let key = match pending.direction {
-            Direction::Up => AttemptKey::Up { call: attempt.call.clone() },
-            Direction::Down => AttemptKey::Down {
-                provider: provider.to_owned(),
-                instance: attempt.instance.clone(),
-            },
+            Direction::Up => AttemptKey::Call(attempt.call.clone()),
+            Direction::Down => AttemptKey::Instance(attempt.instance.clone()),
         };
         let placement = (!attempt.placement.is_empty()).then_some(attempt.placement.as_str());
         let call = (!attempt.call.is_empty()).then_some(attempt.call.as_str());

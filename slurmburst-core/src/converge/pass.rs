@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::error::{Advice, Error};
 use crate::hostlist::NodeName;
 use crate::ledger::LedgerError;
-use crate::ledger::records::{Attempt, Program, Wish};
+use crate::ledger::{Attempt, Program, Wish};
 use crate::policy::Tried;
 use crate::provider::{Direction, Generation, Lifecycle};
-use crate::slurm::scontrol::{SlurmNode, Which};
+use crate::slurm::control::{SlurmNode, Which};
 
 use super::act::Plan;
 use super::decide::{Decision, NodeView, decide};
@@ -158,7 +158,7 @@ impl Converger {
 
     /// When the next wish, mark or address is due; nothing when nothing is left
     /// to do but wait for what is under way.
-    fn next_due(&self) -> Result<Option<i64>, LedgerError> {
+    pub(super) fn next_due(&self) -> Result<Option<i64>, LedgerError> {
         let now = self.clock.now_ms();
         let paused = self.ledger.paused()?;
         let mut due = None;

@@ -2,7 +2,7 @@
 //! returns to service, and what a full pass finds wrong. Pure.
 
 use crate::error::ErrorKind;
-use crate::ledger::records::{Mark, MarkStep, Wish};
+use crate::ledger::{Mark, MarkStep, Wish};
 use crate::provider::{Direction, Instance, Owner};
 use crate::slurm::node_state::NodeState;
 

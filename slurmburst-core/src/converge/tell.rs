@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use crate::hostlist::NodeName;
 use crate::ledger::LedgerError;
-use crate::ledger::records::{Event, Mark, MarkStep};
+use crate::ledger::{Event, Mark, MarkStep};
 use crate::site::SetNodeAddr;
-use crate::slurm::scontrol::{Change, SlurmNode, Which};
+use crate::slurm::control::{Change, SlurmNode, Which};
 
 use super::slurm_side::{MarkDecision, decide_mark};
 use super::{Converger, earliest};
@@ -77,9 +77,11 @@ impl Converger {
                 continue;
             };
             let wish = self.ledger.wish(&mark.node)?;
-            match decide_mark(&mark, wish.as_ref(), &node.state, node.reason.as_deref(), now) {
+            match decide_mark(&mark, wish.as_ref(), &node.state, node.reason.as_ref().map(|r| r.text.as_str()), now) {
                 MarkDecision::Force => force.push(mark),
-                MarkDecision::Step(step) => self.ledger.step_mark(&mark.node, step)?,
+                MarkDecision::Step(step) => {
+                    self.ledger.step_mark(&mark.node, step)?;
+                }
                 MarkDecision::Down => down.entry(mark.reason.clone()).or_default().push(mark),
                 MarkDecision::Return => back.push(mark),
                 MarkDecision::Forget => self.forget(&mark, &format!("Slurm shows {}", node.state))?,
@@ -197,7 +199,7 @@ impl Converger {
         }
         let Some(shown) = self.ask_slurm(Which::Some(&nodes)).await else { return Ok(()) };
         for (node, address) in &addresses {
-            let has = shown.get(node).and_then(|n| n.address.as_deref());
+            let has = shown.get(node).and_then(|n| n.addr.as_deref());
             if has.is_some_and(|has| has != address) {
                 let text = format!(
                     "{node}: NodeAddr was set to {address} and Slurm shows {}",
@@ -220,7 +222,7 @@ impl Converger {
             SetNodeAddr::Auto if self.conf.has_parameter("cloud_dns") => false,
             SetNodeAddr::Auto => match self.slurm.version().await {
                 // Since 23.02 the address is taken from the registration; before, if told to.
-                Ok(version) => version < (23, 2) && !self.conf.has_parameter("cloud_reg_addrs"),
+                Ok(version) => (version.major, version.minor) < (23, 2) && !self.conf.has_parameter("cloud_reg_addrs"),
                 Err(_) => return true,
             },
         };
