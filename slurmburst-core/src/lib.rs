@@ -5,11 +5,15 @@ pub mod error;
 pub mod hostlist;
 
 #[cfg(feature = "provider")]
+pub mod bucket;
+#[cfg(feature = "provider")]
 pub mod clock;
 #[cfg(feature = "provider")]
 pub mod config;
 #[cfg(feature = "provider")]
 pub mod kind;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 #[cfg(feature = "provider")]
 pub mod outcome;
 #[cfg(feature = "provider")]
