@@ -20,6 +20,8 @@ pub mod app;
 #[cfg(feature = "provider")]
 pub mod bucket;
 #[cfg(feature = "provider")]
+pub mod bucket;
+#[cfg(feature = "provider")]
 pub mod clock;
 #[cfg(feature = "provider")]
 pub mod config;
