@@ -1,0 +1,33 @@
+//! A real Slurm on loopback, for tests: [`Cluster`].
+//!
+//! ```no_run
+//! use slurmburst_tests::{Cluster, SlurmVersion};
+//!
+//! let cluster = Cluster::builder(SlurmVersion::Packaged).nodes("c[1-3]").start();
+//! println!("{:?}", cluster.node_states());
+//! ```
+//!
+//! See `README.md` in this folder for what it starts, where the logs are and how everything ends.
+
+// Test code through and through: it says what is wrong by panicking.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+mod builder;
+mod cluster;
+mod conf;
+mod keeper;
+mod nodes;
+mod ports;
+mod version;
+
+pub use builder::{ClusterBuilder, SlurmUser};
+pub use cluster::{Cluster, text};
+pub use nix::sys::signal::Signal;
+pub use nodes::NodeInfo;
+pub use version::{Release, SlurmVersion};
