@@ -12,14 +12,14 @@ use std::thread::{panicking, sleep};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::builder::{ClusterBuilder, SlurmUser};
 use crate::keeper::Keeper;
 use crate::nodes::{self, NodeInfo};
 use crate::ports::Ports;
-use crate::version::{Release, SlurmVersion, search_path};
+use crate::processes::{self, daemon, start_munged, wrapped};
+use crate::version::{Release, SlurmVersion};
 
 /// Longer than anything of Slurm takes to start or stop; an orderly stop waits for programs that run.
 const DAEMON_LIMIT: Duration = Duration::from_secs(60);
@@ -129,7 +129,7 @@ impl Cluster {
 
     /// All nodes that Slurm shows.
     pub fn node_states(&self) -> BTreeMap<String, NodeInfo> {
-        nodes::parse(&text(&self.scontrol(&["show", "node", "-o"])))
+        nodes::parse(&stdout(&self.scontrol(&["show", "node", "-o"])))
     }
 
     /// Submits a script with `sbatch ARGS...` and gives the job's id. It writes to `work/slurm-ID.out` unless told.
@@ -148,7 +148,7 @@ impl Cluster {
             .write_all(script.as_bytes())
             .expect("sbatch reads its script");
         let output = child.wait_with_output().expect("sbatch");
-        let answer = text(&output);
+        let answer = stdout(&output);
         answer
             .trim()
             .parse()
@@ -157,7 +157,7 @@ impl Cluster {
 
     /// `JobState=` of a job, such as `PENDING` or `COMPLETED`; `None` when Slurm does not know it.
     pub fn job_state(&self, id: u32) -> Option<String> {
-        let answer = text(&self.scontrol(&["show", "job", "-o", &id.to_string()]));
+        let answer = stdout(&self.scontrol(&["show", "job", "-o", &id.to_string()]));
         answer
             .split_whitespace()
             .find_map(|word| word.strip_prefix("JobState="))
@@ -196,29 +196,7 @@ impl Cluster {
 
     /// The slurmd processes of a node (not their slurmstepd).
     pub fn slurmd_pids(&self, node: &str) -> Vec<i32> {
-        let conf = self.conf_path().display().to_string();
-        let is_ours = |pid: &i32| {
-            let Ok(cmdline) = fs::read(format!("/proc/{pid}/cmdline")) else {
-                return false;
-            };
-            let cmdline = String::from_utf8_lossy(&cmdline).into_owned();
-            let args: Vec<&str> = cmdline.trim_end_matches('\0').split('\0').collect();
-            let program = args[0].rsplit('/').next().unwrap_or_default();
-            let names_node = args.windows(2).any(|pair| pair == ["-N", node])
-                || args.iter().any(|arg| arg.strip_prefix("-N") == Some(node));
-            let names_conf = || {
-                args.contains(&conf.as_str())
-                    || fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-                        environ
-                            .split(|byte| *byte == 0)
-                            .any(|v| v.strip_prefix(b"SLURM_CONF=") == Some(conf.as_bytes()))
-                    })
-            };
-            program.starts_with("slurmd") && names_node && names_conf()
-        };
-        let entries = fs::read_dir("/proc").expect("/proc");
-        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        pids.filter(is_ours).collect()
+        processes::slurmd(&self.conf_path(), node)
     }
 
     /// Starts slurmctld, which must not be running, and returns when it answers.
@@ -246,7 +224,7 @@ impl Cluster {
             if let Some(status) = child.try_wait().expect("wait") {
                 panic!("slurmctld ended at once: {status}");
             }
-            text(&self.scontrol(&["ping"])).contains(" is UP")
+            stdout(&self.scontrol(&["ping"])).contains(" is UP")
         });
         assert!(up.is_some(), "slurmctld does not answer");
     }
@@ -255,7 +233,7 @@ impl Cluster {
     pub fn kill_slurmctld(&self, signal: Signal) {
         let mut guard = self.slurmctld();
         let child = guard.as_mut().expect("slurmctld runs");
-        kill(pid(child), signal).expect("slurmctld is there");
+        kill(processes::pid(child), signal).expect("slurmctld is there");
         if matches!(
             signal,
             Signal::SIGTERM | Signal::SIGKILL | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGABRT
@@ -295,25 +273,25 @@ impl Cluster {
             let reason = node.reason.as_deref().unwrap_or_default();
             summary += &format!("  {name} {} {reason}\n", node.state_text());
         }
-        summary + &text(&self.run("squeue", &["-a"]))
+        summary + &stdout(&self.run("squeue", &["-a"]))
     }
 
     fn print_logs(&self) {
-        eprintln!(
-            "--- Slurm {}: everything is kept in {}",
-            self.release,
-            self.dir().display()
-        );
-        for name in ["slurmctld.out", "slurmctld.log", "power_save.log"] {
+        let dir = self.dir().display();
+        eprintln!("--- Slurm {}: everything is kept in {dir}", self.release);
+        // What slurmctld says before it has read where to log is the beginning of slurmctld.out.
+        let slurmctld = ["slurmctld.log", "slurmctld.out"];
+        let slurmctld = slurmctld
+            .into_iter()
+            .find(|name| self.log_path(name).exists());
+        for name in slurmctld.into_iter().chain(["power_save.log"]) {
             let Ok(log) = fs::read(self.log_path(name)) else {
                 continue;
             };
             let log = String::from_utf8_lossy(&log);
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!(
-                "--- the end of log/{name}:\n{}",
-                lines[lines.len().saturating_sub(40)..].join("\n")
-            );
+            let end = lines[lines.len().saturating_sub(40)..].join("\n");
+            eprintln!("--- the end of log/{name}:\n{end}");
         }
     }
 }
@@ -336,60 +314,8 @@ impl Drop for Cluster {
 }
 
 /// What a command wrote to its standard output.
-pub fn text(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn start_munged(dir: &Path, namespace: &[String]) -> Child {
-    let mut command = daemon(namespace, "munged");
-    command.args(["--foreground", "--force", "--num-threads=2"]);
-    for (option, file) in [
-        ("key-file", "munge/key"),
-        ("socket", "munge/socket"),
-        ("pid-file", "munge/pid"),
-        ("seed-file", "munge/seed"),
-        ("log-file", "log/munged.log"),
-    ] {
-        command.arg(format!("--{option}={}", dir.join(file).display()));
-    }
-    // Never read by munged: the mark by which the keeper knows it.
-    command.env("SLURM_CONF", dir.join("slurm.conf"));
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("munged")
-}
-
-/// A daemon in a session of its own (`setsid` keeps the pid, as no child of ours leads a group), with nothing of the test's environment; root's, whoever it becomes later.
-fn daemon(namespace: &[String], program: &str) -> Command {
-    let mut command = wrapped(namespace, OsStr::new("setsid"));
-    command
-        .arg(program)
-        .env_clear()
-        .env("PATH", search_path())
-        .stdin(Stdio::null());
-    command
-}
-
-fn wrapped(wrapper: &[String], program: &OsStr) -> Command {
-    let mut command = match wrapper.split_first() {
-        None => Command::new(program),
-        Some((first, rest)) => {
-            let mut command = Command::new(first);
-            command.args(rest).arg(program);
-            command
-        }
-    };
-    // cargo's own, for the libraries of the compiler: nothing for Slurm.
-    command
-        .env("PATH", search_path())
-        .env_remove("LD_LIBRARY_PATH");
-    command
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_raw(i32::try_from(child.id()).expect("a pid"))
 }
 
 /// Looks ten times a second, more often at first; `None` when it took too long.

@@ -24,10 +24,11 @@ mod conf;
 mod keeper;
 mod nodes;
 mod ports;
+mod processes;
 mod version;
 
 pub use builder::{ClusterBuilder, SlurmUser};
-pub use cluster::{Cluster, text};
+pub use cluster::{Cluster, stdout};
 pub use nix::sys::signal::Signal;
 pub use nodes::NodeInfo;
 pub use version::{Release, SlurmVersion};

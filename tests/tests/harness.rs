@@ -5,7 +5,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use slurmburst_tests::{Cluster, SlurmUser, SlurmVersion, text};
+use slurmburst_tests::{Cluster, SlurmUser, SlurmVersion, stdout};
 
 const HEAD: &str = r#"#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -49,7 +49,7 @@ fn cycle(version: SlurmVersion, user: SlurmUser) {
 
     let job = cluster.run("srun", &["-N3", "hostname"]);
     assert!(job.status.success(), "srun: {job:?}");
-    assert_eq!(text(&job).lines().count(), 3, "{job:?}");
+    assert_eq!(stdout(&job).lines().count(), 3, "{job:?}");
     let ran = at();
     for node in NODES {
         assert_eq!(cluster.slurmd_pids(node).len(), 1, "{node}");
