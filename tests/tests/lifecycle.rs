@@ -42,12 +42,12 @@ fn with_job(cluster: &Cluster, seconds: u32) {
     cluster.wait_for_nodes("c1 to be up", SECONDS_20, &["c1"], NodeInfo::is_up);
     let job = cluster.sbatch(&["-w", "c1"], &format!("#!/bin/sh\nsleep {seconds}\n"));
     cluster.wait_for("the job to run", SECONDS_20, || {
-        cluster.job_state(job).as_deref() == Some("RUNNING") && process_of_job(seconds).is_some()
+        cluster.job_state(job).as_deref() == Some("RUNNING") && sleeper(seconds).is_some()
     });
 }
 
-/// The job's `sleep`, of which each test has its own. One that has ended and waits for init has no command line.
-fn process_of_job(seconds: u32) -> Option<i32> {
+/// The `sleep` of one test, by its seconds. One that has ended and waits for init has no command line.
+fn sleeper(seconds: u32) -> Option<i32> {
     let wanted = format!("sleep\0{seconds}\0");
     processes().find(|pid| {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes())
@@ -96,7 +96,7 @@ fn a_running_job_ends_with_the_cluster(version: SlurmVersion, user: SlurmUser, s
         "munged, slurmctld, slurmd, slurmstepd"
     );
     drop(cluster);
-    assert_eq!(process_of_job(seconds), None);
+    assert_eq!(sleeper(seconds), None);
     assert_eq!(processes_of(&dir), []);
     assert!(!dir.exists());
 }
@@ -119,6 +119,34 @@ fn newer_root_ends_with_a_job() {
 #[test]
 fn newer_slurm_ends_with_a_job() {
     a_running_job_ends_with_the_cluster(SlurmVersion::Newer, SlurmUser::Slurm, 7_104);
+}
+
+/// Such a program has no file of the cluster open, only `SLURM_CONF` in its environment.
+fn a_program_that_hangs_ends_with_the_cluster(version: SlurmVersion, seconds: u32) {
+    if version.or_skip().is_none() {
+        return;
+    }
+    let builder = Cluster::builder(version).suspend_program("/bin/true");
+    let text = format!("#!/bin/sh\nexec </dev/null >/dev/null 2>&1\nexec sleep {seconds}\n");
+    let resume = builder.script("resume", &text);
+    let cluster = builder.resume_program(resume).start();
+    let power_up = cluster.scontrol(&["update", "nodename=c1", "state=power_up"]);
+    assert!(power_up.status.success(), "{power_up:?}");
+    cluster.wait_for("the program to hang", SECONDS_20, || {
+        sleeper(seconds).is_some()
+    });
+    drop(cluster);
+    assert_eq!(sleeper(seconds), None);
+}
+
+#[test]
+fn packaged_ends_with_a_program() {
+    a_program_that_hangs_ends_with_the_cluster(SlurmVersion::Packaged, 7_107);
+}
+
+#[test]
+fn newer_ends_with_a_program() {
+    a_program_that_hangs_ends_with_the_cluster(SlurmVersion::Newer, 7_108);
 }
 
 fn slurmctld_starts_again(version: SlurmVersion) {
