@@ -20,8 +20,6 @@ pub mod app;
 #[cfg(feature = "provider")]
 pub mod bucket;
 #[cfg(feature = "provider")]
-pub mod bucket;
-#[cfg(feature = "provider")]
 pub mod clock;
 #[cfg(feature = "provider")]
 pub mod config;

@@ -178,6 +178,15 @@ impl ClusterBuilder {
         self
     }
 
+    /// `ResumeProgram` and `SuspendProgram` of the harness, with which nodes are slurmd processes, for tests that are
+    /// not about these programs. They log to `power_save.log`.
+    #[must_use]
+    pub fn plain_programs(self) -> Self {
+        let resume = self.script("resume", include_str!("resume.sh"));
+        let suspend = self.script("suspend", include_str!("suspend.sh"));
+        self.resume_program(resume).suspend_program(suspend)
+    }
+
     /// A line more at the end of slurm.conf. A key that is there already takes this value.
     #[must_use]
     pub fn conf_line(mut self, line: &str) -> Self {

@@ -2,27 +2,12 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
+use std::env;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use slurmburst_tests::{Cluster, SlurmUser, SlurmVersion, stdout};
+use slurmburst_tests::{Cluster, NodeInfo, SlurmUser, SlurmVersion, stdout};
 
-const HEAD: &str = r#"#!/bin/sh
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-dir=${SLURM_CONF%/*}
-exec </dev/null >>"$dir/log/power_save.log" 2>&1
-echo "$(date +%T) $0 $* as $(id -un)"
-"#;
-const RESUME: &str = r#"
-for node in $(scontrol show hostnames "$1"); do
-  setsid slurmd -b -f "$SLURM_CONF" -N "$node"
-done
-"#;
-const SUSPEND: &str = r#"
-for node in $(scontrol show hostnames "$1"); do
-  kill "$(cat "$dir/run/slurmd.$node.pid")"
-done
-"#;
 const NODES: [&str; 3] = ["c1", "c2", "c3"];
 
 fn cycle(version: SlurmVersion, user: SlurmUser) {
@@ -32,19 +17,15 @@ fn cycle(version: SlurmVersion, user: SlurmUser) {
     let start = Instant::now();
     let at = || start.elapsed().as_secs_f32();
 
-    let builder = Cluster::builder(version)
+    let cluster = Cluster::builder(version)
         .user(user)
         .suspend_time(5)
         .suspend_timeout(4)
-        .resume_timeout(20);
-    let resume = builder.script("resume", &format!("{HEAD}{RESUME}"));
-    let suspend = builder.script("suspend", &format!("{HEAD}{SUSPEND}"));
-    let cluster = builder
-        .resume_program(resume)
-        .suspend_program(suspend)
+        .resume_timeout(20)
+        .plain_programs()
         .start();
     let up = at();
-    let off = |node: &slurmburst_tests::NodeInfo| node.is(&["IDLE", "CLOUD", "POWERED_DOWN"]);
+    let off = |node: &NodeInfo| node.is(&["IDLE", "CLOUD", "POWERED_DOWN"]);
     cluster.wait_for_nodes("every node to be off at first", Duration::ZERO, &NODES, off);
 
     let job = cluster.run("srun", &["-N3", "hostname"]);
@@ -65,23 +46,15 @@ fn cycle(version: SlurmVersion, user: SlurmUser) {
         assert_eq!(cluster.slurmd_pids(node), [], "{node}");
     }
     let log = fs::read_to_string(cluster.log_path("power_save.log")).unwrap();
-    let as_user = format!(
-        "as {}",
-        if user == SlurmUser::Root {
-            "root"
-        } else {
-            "slurm"
-        }
-    );
-    assert!(
-        log.lines()
-            .any(|line| line.contains("/resume c[1-3]") && line.ends_with(&as_user)),
-        "{log}"
-    );
+    let as_user = match user {
+        SlurmUser::Root => "resume c[1-3] as root",
+        SlurmUser::Slurm => "resume c[1-3] as slurm",
+    };
+    assert!(log.lines().any(|line| line.ends_with(as_user)), "{log}");
 
     let dir = cluster.dir().to_owned();
     drop(cluster);
-    assert!(!dir.exists());
+    assert_eq!(dir.exists(), env::var_os("SLURMBURST_TEST_KEEP").is_some());
     println!(
         "{release} {user:?}: up {up:.2} s, job ran {ran:.2} s, nodes off {down:.2} s, ended {:.2} s",
         at()
