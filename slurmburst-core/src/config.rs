@@ -42,8 +42,8 @@ impl ConfigError {
             file: file.into(),
             line,
             column,
-            key: on_one_line(key.into()),
-            message: on_one_line(message.into()),
+            key: fit_to_print(key.into(), 200),
+            message: fit_to_print(message.into(), 2000),
         }))
     }
 
@@ -86,16 +86,18 @@ impl ConfigError {
     }
 }
 
-/// A message quotes what the file says; that may hold anything, and must not
-/// break a log line or move a terminal's cursor.
-fn on_one_line(text: String) -> String {
-    if text.chars().any(char::is_control) {
-        text.chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .collect()
-    } else {
-        text
+/// A message quotes what the file says; that may be anything of any length,
+/// and must not break a log line or move a terminal's cursor.
+fn fit_to_print(text: String, longest: usize) -> String {
+    if text.len() <= longest && !text.chars().any(char::is_control) {
+        return text;
     }
+    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut fit: String = text.chars().take(longest).map(visible).collect();
+    if text.chars().nth(longest).is_some() {
+        fit.push_str("...");
+    }
+    fit
 }
 
 impl fmt::Display for ConfigError {
@@ -526,6 +528,10 @@ impl ConfigTable {
 
 /// The word of `known` that was probably meant.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    // The comparison takes memory by the product of the lengths.
+    if word.len() > 100 {
+        return None;
+    }
     known
         .iter()
         .map(|k| (strsim::damerau_levenshtein(word, k), *k))

@@ -32,7 +32,9 @@ pub struct Loaded {
 impl Loaded {
     /// Stores the text as the last good copy: whole or not at all, for this
     /// user's eyes, and only where it changed. Says whether it wrote. Does
-    /// nothing where the site is itself from the copy.
+    /// nothing where the site is itself from the copy. For the programs that
+    /// slurmctld starts, once they are SlurmUser: a copy that root made by hand
+    /// would be one that they cannot read.
     ///
     /// # Errors
     /// The copy cannot be written. The site is good all the same.

@@ -439,7 +439,17 @@ fn names_are_shared_by_the_same_and_apart_for_the_different() {
 }
 
 #[test]
-fn a_message_has_one_line() {
+fn a_message_has_one_line_of_sane_length() {
+    let long = error(&format!("{} = 1", "k".repeat(1 << 19)));
+    assert!(
+        long.len() < 500 && long.contains("kkk...: unknown key; known here: cluster"),
+        "{long}"
+    );
+    let long = error(&format!("[provider.x]\nkind = \"{}\"", "k".repeat(1 << 19)));
+    assert!(
+        long.len() < 500 && long.contains("kkk...\"; this build has: local"),
+        "{long}"
+    );
     let e = ConfigError::new("f", 1, 1, "a\nb", "x\x1b[31m");
     assert_eq!(e.to_string(), "f:1:1: a\u{fffd}b: x\u{fffd}[31m");
 }
