@@ -15,6 +15,8 @@
 //!   plain name with a number above 64 bits stays that name. `Strict` refuses,
 //!   unless the answer has every digit that was written.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
 mod corpus_support;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 
 use corpus_support::sha256;
 use serde_json::Value;
-use slurmburst_core::hostlist::{Dialect, HostList, HostSet, HostlistError, Limits, NodeName};
+use slurmburst_core::hostlist::{Dialect, HostList, HostlistError, Limits, NodeName};
 
 fn corpus() -> Option<Vec<Value>> {
     let shared = std::env::var_os("SLURMBURST_SHARED").map_or_else(
@@ -122,14 +124,18 @@ fn canonical(case: &Value) -> Result<(), String> {
                 let list = list.map_err(|error| error.to_string())?;
                 expands(&list, expected)?;
                 for printed in [list.to_slurm(), list.to_compact()] {
-                    let again = HostList::parse(&printed).map_err(|e| e.to_string())?;
+                    let again = strict(&printed).map_err(|e| e.to_string())?;
                     if again != list || names(&again) != names(&list) {
                         return Err(format!("printed as {printed}"));
                     }
                 }
+                // Long ones take minutes in a build without optimization.
+                if list.len() > 500 {
+                    continue;
+                }
                 let set = list.to_set();
                 for printed in [set.to_slurm(), set.to_compact()] {
-                    if printed.parse::<HostSet>().map_err(|e| e.to_string())? != set {
+                    if strict(&printed).map_err(|e| e.to_string())?.to_set() != set {
                         return Err(format!("the set printed as {printed}"));
                     }
                 }

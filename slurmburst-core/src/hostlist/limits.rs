@@ -50,7 +50,8 @@ pub enum Dialect {
 pub struct Limits {
     /// Bytes of text.
     pub input_bytes: usize,
-    /// Bytes of one name.
+    /// Bytes of one name. [`NodeName::new`](super::NodeName::new) has 255
+    /// whatever this is.
     pub name_bytes: usize,
     /// Brackets in one item.
     pub brackets_per_item: usize,
@@ -88,10 +89,12 @@ impl Default for Limits {
 impl Limits {
     /// What Slurm itself reads: no range of more than 65,536 names, and no
     /// more than that in a bracket that another one follows. Slurm has no
-    /// limit on brackets (100,000 of them crash it); this has 64.
+    /// limit on brackets (100,000 of them crash it) and on names; this has 64
+    /// and 4,096 bytes.
     #[must_use]
     pub fn slurm() -> Limits {
         Limits {
+            name_bytes: 4096,
             brackets_per_item: 64,
             names_per_range: 65_536,
             names_per_leading_bracket: 65_536,

@@ -1,7 +1,7 @@
 //! What the corpus needs that is not in the library.
 
 /// SHA-256 in hexadecimal (FIPS 180-4), for expansions too long to be listed.
-pub fn sha256(data: &[u8]) -> String {
+pub(crate) fn sha256(data: &[u8]) -> String {
     // The first 32 bits of the fractional parts of roots of primes.
     let primes: Vec<u64> = (2..)
         .filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0))
