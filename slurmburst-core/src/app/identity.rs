@@ -33,7 +33,7 @@ pub fn become_slurm_user(user: &str) -> io::Result<()> {
 }
 
 /// The name of the user that this process runs as.
-pub fn user_name() -> String {
+pub(super) fn user_name() -> String {
     let uid = geteuid();
     match User::from_uid(uid) {
         Ok(Some(user)) => user.name,
