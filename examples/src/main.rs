@@ -1,1 +1,2 @@
+//! The operator's command.
 fn main() {}
