@@ -8,6 +8,7 @@ use nix::unistd::{AccessFlags, Uid, User, access};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::kind::{Finding, Operator};
 
+use crate::books::Books;
 use crate::config::LocalConfig;
 use crate::process::Scan;
 use crate::slurmconf::Conf;
@@ -123,9 +124,10 @@ impl LocalOperator {
                 )];
             }
         };
+        let books = Books::new(&self.config.run_dir, &self.cluster);
         nodes
             .iter()
-            .filter_map(|node| scan.foreign(&self.cluster, node.as_str(), &self.config.slurm_conf))
+            .filter_map(|node| scan.foreign(books.owner(), node.as_str(), &self.config.slurm_conf))
             .map(|other| {
                 let pid = other.ident.pid;
                 let found = format!(
