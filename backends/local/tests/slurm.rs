@@ -296,6 +296,20 @@ async fn nodes_register_run_a_job_and_leave_nothing() {
         .count();
     assert_eq!(slurmds, 2);
 
+    // A reconfiguration, for which newer slurmds execute themselves anew.
+    let before = cluster.running();
+    cluster.slurm(&["/usr/bin/scontrol", "reconfigure"]);
+    std::thread::sleep(Duration::from_secs(2));
+    let listing = provider.list(&cx()).await.unwrap();
+    assert!(
+        listing
+            .instances
+            .iter()
+            .all(|i| i.state == InstanceState::Running),
+        "{listing:?}"
+    );
+    assert_eq!(cluster.running(), before);
+
     // A job in the middle of which its machine goes away, with all it started.
     let job = "setsid -f sleep 7001; exec sleep 7002";
     let output = cluster.slurm(&["/usr/bin/sbatch", "-wc1", "-o/dev/null", "--wrap", job]);
