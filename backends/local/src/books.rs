@@ -57,6 +57,7 @@ pub(crate) struct Book {
 #[derive(Debug, Clone)]
 pub(crate) struct Books {
     dir: PathBuf,
+    owner: String,
 }
 
 /// A file that is no book, and why.
@@ -68,9 +69,16 @@ pub(crate) struct Held(#[allow(dead_code)] File);
 
 impl Books {
     pub(crate) fn new(run_dir: &Path, cluster: &str) -> Books {
+        let dir = run_dir.join(file_name(cluster));
         Books {
-            dir: run_dir.join(file_name(cluster)),
+            owner: dir.to_string_lossy().into_owned(),
+            dir,
         }
+    }
+
+    /// What the tags of this cluster's slurmds name as their owner.
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
     }
 
     pub(crate) fn lock_file(&self) -> PathBuf {

@@ -54,7 +54,7 @@ impl Host {
                 Err(e) => return Outcomes::failed(names(), &e),
             };
             for down in batch {
-                match self.ask(cluster, &books, &scan, down) {
+                match self.ask(&books, &scan, down) {
                     Ok(Some(d)) => dying.push(d),
                     Ok(None) => _ = outcomes.set(&down.node, Outcome::AlreadyDone),
                     Err(e) => _ = outcomes.set(&down.node, Outcome::Failed(e)),
@@ -77,13 +77,12 @@ impl Host {
     /// is nothing to end.
     fn ask<'a>(
         &self,
-        cluster: &str,
         books: &Books,
         scan: &Scan,
         down: &'a PowerDown,
     ) -> Result<Option<Dying<'a>>> {
         let node = down.node.as_str();
-        let book = self.book_or_adopt(books, scan, cluster, node, &self.config.request())?;
+        let book = self.book_or_adopt(books, scan, node, &self.config.request())?;
         let Some(mut book) = book else {
             return Ok(None);
         };
@@ -96,7 +95,7 @@ impl Host {
             return Ok(None);
         }
         let keep = down.mode == DownMode::Deallocate;
-        let left = scan.belongings(cluster, node, &book.conf, &books.home(node));
+        let left = scan.belongings(books.owner(), node, &book.conf, &books.home(node));
         let ended = left.is_empty() && book.state != State::Starting;
         if ended && (book.state == State::Stopped) == keep {
             if !keep {
@@ -109,7 +108,7 @@ impl Host {
         book.since_ms = self.now_ms();
         self.write(books, &book)?;
         let slurmds: Vec<Ident> = scan
-            .ours(cluster, node)
+            .ours(books.owner(), node)
             .map(|(s, _)| s.ident.clone())
             .collect();
         for ident in &slurmds {
@@ -161,7 +160,7 @@ impl Host {
     fn kill(&self, books: &Books, scan: &Scan, d: &Dying<'_>, outcomes: &mut Outcomes) -> bool {
         let tags = &d.book.tags;
         let home = books.home(&tags.node);
-        let mut left = scan.belongings(&tags.cluster, &tags.node, &d.book.conf, &home);
+        let mut left = scan.belongings(books.owner(), &tags.node, &d.book.conf, &home);
         left.extend(d.all.iter().filter(|ident| ident.alive()).cloned());
         // What is said of the node, should this be the last look.
         let mut outcome = accepted(&d.down.node, tags, Direction::Down, Duration::from_secs(1));
@@ -227,7 +226,9 @@ impl Host {
         let what = format!("read {}", books.path(node).display());
         let book = books.read(node).map_err(|e| self.books_error(&what, e))?;
         let wanted = |i: &str| pending.instance.as_ref().is_none_or(|p| p == i);
-        let runs = scan.ours(cluster, node).any(|(_, t)| wanted(&t.instance));
+        let runs = scan
+            .ours(books.owner(), node)
+            .any(|(_, t)| wanted(&t.instance));
         match book.filter(|b| wanted(&b.tags.instance)) {
             Some(b) if b.state == State::Stopped && !runs => Ok(done(Some(&b.tags))),
             Some(b) if self.stop_goes_on(&b) => Ok(accepted(

@@ -166,7 +166,7 @@ impl Host {
         }
         for tags in scan.slurmds.iter().filter_map(|s| s.tags.as_ref()) {
             let known = |i: &Instance| i.node.as_str() == tags.node;
-            if tags.cluster != cluster || listing.instances.iter().any(known) {
+            if tags.owner != books.owner() || listing.instances.iter().any(known) {
                 continue;
             }
             if let Ok(name) = NodeName::new(&tags.node) {
@@ -197,7 +197,7 @@ impl Host {
         books: &Books,
     ) -> Option<InstanceState> {
         let tags = &book.tags;
-        let runs = scan.ours(&tags.cluster, &tags.node).next().is_some();
+        let runs = scan.ours(books.owner(), &tags.node).next().is_some();
         if runs && !self.stop_goes_on(book) {
             return Some(InstanceState::Running);
         }
@@ -212,7 +212,7 @@ impl Host {
         let home = books.home(&tags.node);
         let keeps = tags.keeps_identity || book.state == State::Stopped;
         if scan
-            .belongings(&tags.cluster, &tags.node, &book.conf, &home)
+            .belongings(books.owner(), &tags.node, &book.conf, &home)
             .is_empty()
         {
             return keeps.then_some(InstanceState::Stopped);

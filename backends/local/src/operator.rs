@@ -8,6 +8,7 @@ use nix::unistd::{AccessFlags, Uid, User, access};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::kind::{Finding, Operator};
 
+use crate::books::Books;
 use crate::config::LocalConfig;
 use crate::process::Scan;
 use crate::slurmconf::Conf;
@@ -82,25 +83,23 @@ impl LocalOperator {
                 return vec![Finding::error("slurm.conf", format!("{path}: {e}"), fix)];
             }
         };
-        let mut findings: Vec<Finding> = ["SlurmdPidFile", "SlurmdSpoolDir"]
-            .into_iter()
-            .filter_map(|key| {
-                let fix = |value: &str| format!("in {path}: {key}={value}%n");
-                match conf.get(key) {
-                    Some(value) if value.contains("%n") || value.contains("%h") => None,
-                    Some(value) => Some(Finding::error(
-                        key,
-                        format!("{value} would be shared by all nodes on this machine, which end each other"),
-                        fix(&format!("{value}.")),
-                    )),
-                    None => Some(Finding::error(
-                        key,
-                        format!("not set in {path}: the default would be shared by all nodes on this machine"),
-                        fix(&format!("/run/{}.", key.to_ascii_lowercase())),
-                    )),
-                }
-            })
-            .collect();
+        let mut findings = Vec::new();
+        for (key, usual) in [
+            ("SlurmdPidFile", "/run/slurmd.%n.pid"),
+            ("SlurmdSpoolDir", "/var/spool/slurmd.%n"),
+        ] {
+            let found = match conf.get(key) {
+                Some(value) if value.contains("%n") => continue,
+                Some(value) => format!("{value} has no %n"),
+                None => "not set".to_owned(),
+            };
+            let found = format!("{found}: all nodes on this machine would share it");
+            findings.push(Finding::error(
+                key,
+                found,
+                format!("in {path}: {key}={usual}"),
+            ));
+        }
         if !Uid::effective().is_root() && matches!(conf.get("SlurmdUser"), None | Some("root")) {
             let fix = format!("in {path}: SlurmdUser=slurm, where SlurmUser=slurm; or run as root");
             let found = "slurmd is to run as root, and this user cannot do that";
@@ -123,9 +122,10 @@ impl LocalOperator {
                 )];
             }
         };
+        let books = Books::new(&self.config.run_dir, &self.cluster);
         nodes
             .iter()
-            .filter_map(|node| scan.foreign(&self.cluster, node.as_str(), &self.config.slurm_conf))
+            .filter_map(|node| scan.foreign(books.owner(), node.as_str(), &self.config.slurm_conf))
             .map(|other| {
                 let pid = other.ident.pid;
                 let found = format!(

@@ -90,7 +90,9 @@ impl Stat {
 /// What a slurmd of ours was told of itself when it was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Tags {
-    pub(crate) cluster: String,
+    /// Whose it is: the folder of the cluster's books. So the same cluster_id in
+    /// another `run_dir` (a second demo) is somebody else.
+    pub(crate) owner: String,
     pub(crate) node: String,
     pub(crate) instance: String,
     pub(crate) generation: i64,
@@ -104,7 +106,7 @@ impl Tags {
     /// As environment variables.
     pub(crate) fn environment(&self) -> [(&'static str, String); 7] {
         [
-            ("SLURMBURST_CLUSTER", self.cluster.clone()),
+            ("SLURMBURST_OWNER", self.owner.clone()),
             ("SLURMBURST_NODE", self.node.clone()),
             ("SLURMBURST_INSTANCE", self.instance.clone()),
             ("SLURMBURST_GENERATION", self.generation.to_string()),
@@ -117,7 +119,7 @@ impl Tags {
     fn from_environment(env: &HashMap<String, String>) -> Option<Tags> {
         let get = |key: &str| env.get(key).cloned();
         Some(Tags {
-            cluster: get("SLURMBURST_CLUSTER")?,
+            owner: get("SLURMBURST_OWNER")?,
             node: get("SLURMBURST_NODE")?,
             instance: get("SLURMBURST_INSTANCE")?,
             generation: get("SLURMBURST_GENERATION")?.parse().ok()?,
@@ -218,27 +220,27 @@ impl Scan {
         })
     }
 
-    /// The slurmds that carry the tags of this cluster and node.
+    /// The slurmds that carry the tags of this owner and node.
     pub(crate) fn ours<'a>(
         &'a self,
-        cluster: &'a str,
+        owner: &'a str,
         node: &'a str,
     ) -> impl Iterator<Item = (&'a Slurmd, &'a Tags)> {
         self.slurmds
             .iter()
             .filter_map(|s| s.tags.as_ref().map(|t| (s, t)))
-            .filter(move |(_, t)| t.cluster == cluster && t.node == node)
+            .filter(move |(_, t)| t.owner == owner && t.node == node)
     }
 
     /// A slurmd that would be in the way of ours: same node of the same
-    /// slurm.conf, and not this cluster's.
-    pub(crate) fn foreign(&self, cluster: &str, node: &str, conf: &Path) -> Option<&Slurmd> {
+    /// slurm.conf, and not this owner's.
+    pub(crate) fn foreign(&self, owner: &str, node: &str, conf: &Path) -> Option<&Slurmd> {
         let same = |path: &Path| {
             path == conf
                 || matches!((path.canonicalize(), conf.canonicalize()), (Ok(a), Ok(b)) if a == b)
         };
         self.slurmds.iter().find(|s| {
-            s.node == node && s.tags.as_ref().is_none_or(|t| t.cluster != cluster) && same(&s.conf)
+            s.node == node && s.tags.as_ref().is_none_or(|t| t.owner != owner) && same(&s.conf)
         })
     }
 
@@ -249,7 +251,7 @@ impl Scan {
     /// what runs below any of those.
     pub(crate) fn belongings(
         &self,
-        cluster: &str,
+        owner: &str,
         node: &str,
         conf: &Path,
         home: &Path,
@@ -257,7 +259,7 @@ impl Scan {
         let me = nix::unistd::getpid().as_raw();
         let kin = self.kin.get_or_init(|| Kin::of(&self.stats));
         let mut found: BTreeSet<i32> = BTreeSet::new();
-        found.extend(self.ours(cluster, node).map(|(s, _)| s.ident.pid));
+        found.extend(self.ours(owner, node).map(|(s, _)| s.ident.pid));
         found.extend(
             kin.steps
                 .iter()
@@ -265,7 +267,7 @@ impl Scan {
                 .map(|(pid, _)| pid),
         );
         for (pid, marks) in &kin.marked {
-            if marks.slurm_is(node, conf) || marks.ours_is(cluster, node) {
+            if marks.slurm_is(node, conf) || marks.ours_is(owner, node) {
                 found.insert(*pid);
             }
         }
@@ -334,7 +336,7 @@ impl Marks {
             let keys = [
                 "SLURMD_NODENAME",
                 "SLURM_CONF",
-                "SLURMBURST_CLUSTER",
+                "SLURMBURST_OWNER",
                 "SLURMBURST_NODE",
             ];
             keys.contains(&key.as_str())
@@ -353,8 +355,8 @@ impl Marks {
     }
 
     /// As a slurmd leaves to what it starts itself.
-    fn ours_is(&self, cluster: &str, node: &str) -> bool {
-        self.is("SLURMBURST_NODE", node) && self.is("SLURMBURST_CLUSTER", cluster)
+    fn ours_is(&self, owner: &str, node: &str) -> bool {
+        self.is("SLURMBURST_NODE", node) && self.is("SLURMBURST_OWNER", owner)
     }
 }
 

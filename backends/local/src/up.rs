@@ -56,7 +56,7 @@ impl Host {
                     outcomes.set(&node.name, Outcome::Skipped(why.into()));
                     continue;
                 }
-                match self.up(cluster, &books, &scan, call, node) {
+                match self.up(&books, &scan, call, node) {
                     Ok(Step::Said(outcome)) => _ = outcomes.set(&node.name, outcome),
                     Ok(Step::Started(book)) => started.push((node.name.clone(), book)),
                     Err(e) => _ = outcomes.set(&node.name, Outcome::Failed(e)),
@@ -81,14 +81,7 @@ impl Host {
         Ok(())
     }
 
-    fn up(
-        &self,
-        cluster: &str,
-        books: &Books,
-        scan: &Scan,
-        call: &Call,
-        node: &CallNode,
-    ) -> Result<Step> {
+    fn up(&self, books: &Books, scan: &Scan, call: &Call, node: &CallNode) -> Result<Step> {
         let name = node.name.as_str();
         let request: Request = serde_json::from_value(call.request.clone()).map_err(|e| {
             let message = format!("call {} holds no request of a local provider: {e}", call.id);
@@ -96,7 +89,7 @@ impl Host {
         })?;
         let keeps_identity = call.placement.lifecycle == Lifecycle::StartDeallocate;
         let fresh = |instance: String| Tags {
-            cluster: cluster.to_owned(),
+            owner: books.owner().to_owned(),
             node: name.to_owned(),
             instance,
             generation: node.generation.0,
@@ -104,7 +97,7 @@ impl Host {
             token: call.token.clone(),
             keeps_identity,
         };
-        if let Some(other) = scan.foreign(cluster, name, &request.conf) {
+        if let Some(other) = scan.foreign(books.owner(), name, &request.conf) {
             let message = format!(
                 "slurmd {} already runs as {name} of {} and was not started by this cluster's \
                  slurmburst; end it with `kill {0}`",
@@ -113,12 +106,12 @@ impl Host {
             );
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        let mut book = self.book_or_adopt(books, scan, cluster, name, &request)?;
-        let running = scan.ours(cluster, name).next();
+        let mut book = self.book_or_adopt(books, scan, name, &request)?;
+        let running = scan.ours(books.owner(), name).next();
         if let Some(b) = &book
             && self.stop_goes_on(b)
             && !scan
-                .belongings(cluster, name, &b.conf, &books.home(name))
+                .belongings(books.owner(), name, &b.conf, &books.home(name))
                 .is_empty()
         {
             return Ok(Step::Said(Outcome::Waiting {
@@ -180,13 +173,12 @@ impl Host {
         &self,
         books: &Books,
         scan: &Scan,
-        cluster: &str,
         node: &str,
         request: &Request,
     ) -> Result<Option<Book>> {
         let what = format!("read {}", books.path(node).display());
         let book = books.read(node).map_err(|e| self.books_error(&what, e))?;
-        let Some((slurmd, tags)) = scan.ours(cluster, node).next() else {
+        let Some((slurmd, tags)) = scan.ours(books.owner(), node).next() else {
             return Ok(book);
         };
         if book
@@ -357,7 +349,7 @@ impl Host {
     fn sweep(&self, scan: &Scan, books: &Books, book: &Book) {
         let tags = &book.tags;
         let home = books.home(&tags.node);
-        let left = scan.belongings(&tags.cluster, &tags.node, &book.conf, &home);
+        let left = scan.belongings(books.owner(), &tags.node, &book.conf, &home);
         for ident in &left {
             _ = signal(ident, Signal::SIGKILL);
         }
@@ -386,7 +378,7 @@ impl Host {
         let scan = self.scan()?;
         let mut started = Vec::new();
         for p in pending {
-            match self.poll_one(cluster, &books, &scan, p) {
+            match self.poll_one(&books, &scan, p) {
                 Ok(Step::Said(outcome)) => _ = outcomes.set(&p.node, outcome),
                 Ok(Step::Started(book)) => started.push((p.node.clone(), book)),
                 Err(e) => _ = outcomes.set(&p.node, Outcome::Failed(e)),
@@ -397,13 +389,7 @@ impl Host {
         Ok(())
     }
 
-    fn poll_one(
-        &self,
-        cluster: &str,
-        books: &Books,
-        scan: &Scan,
-        pending: &Pending,
-    ) -> Result<Step> {
+    fn poll_one(&self, books: &Books, scan: &Scan, pending: &Pending) -> Result<Step> {
         let node = pending.node.as_str();
         let wanted = |tags: &Tags| {
             pending
@@ -415,7 +401,7 @@ impl Host {
         let book = books.read(node).map_err(|e| self.books_error(&what, e))?;
         let stopping = book.as_ref().is_some_and(|b| b.state == State::Stopping);
         if let Some((_, tags)) = scan
-            .ours(cluster, node)
+            .ours(books.owner(), node)
             .find(|(_, t)| wanted(t) && !stopping)
         {
             return Ok(Step::Said(done(Some(tags))));
