@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod hostlist;
+pub mod slurm;
 
 #[cfg(feature = "provider")]
 pub mod clock;
