@@ -61,6 +61,8 @@ pub struct FakeCloud {
     script: Mutex<Script>,
     /// Zones that do not answer listings.
     gaps: Mutex<BTreeMap<String, Error>>,
+    /// [`FakeOptions::capacity`] as it is now.
+    capacity: Mutex<Option<u64>>,
 }
 
 impl FakeCloud {
@@ -82,6 +84,7 @@ impl FakeCloud {
         let script = Script::new(options.faults.clone(), options.chaos.clone());
         FakeCloud {
             capabilities: options.capabilities(),
+            capacity: Mutex::new(options.capacity),
             options,
             store,
             script: Mutex::new(script),
@@ -131,6 +134,11 @@ impl FakeCloud {
             .insert(zone.into(), error);
     }
 
+    /// The most instances that are up at once, from now on.
+    pub fn set_capacity(&self, most: Option<u64>) {
+        *self.capacity.lock().unwrap_or_else(PoisonError::into_inner) = most;
+    }
+
     /// A machine made by hand, deallocated, as `owner` says. Answers its id.
     ///
     /// # Errors
@@ -161,10 +169,12 @@ impl FakeCloud {
         act: impl FnOnce(&mut Acts<'_>) -> R,
     ) -> Result<R> {
         let (options, now_ms) = (&self.options, self.now_ms());
+        let capacity = *self.capacity.lock().unwrap_or_else(PoisonError::into_inner);
         self.store.with(|books| {
             act(&mut Acts {
                 books,
                 options,
+                capacity,
                 cluster,
                 now_ms,
                 doom,
