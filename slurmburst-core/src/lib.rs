@@ -18,6 +18,8 @@ pub mod executor;
 pub mod fake;
 #[cfg(feature = "provider")]
 pub mod kind;
+#[cfg(feature = "mock")]
+pub mod mock;
 #[cfg(feature = "provider")]
 pub mod outcome;
 #[cfg(feature = "provider")]

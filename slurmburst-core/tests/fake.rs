@@ -4,62 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slurmburst_core::clock::Clock;
 use slurmburst_core::error::{Effect, Error, ErrorKind};
 use slurmburst_core::executor::{Executor, Work};
 use slurmburst_core::fake::{FakeCloud, FakeOptions, Fault, Trouble};
-use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::outcome::Outcome;
 use slurmburst_core::provider::*;
 use tokio::time::Instant;
 
-fn name(text: &str) -> NodeName {
-    NodeName::new(text).unwrap()
-}
+mod common;
 
-fn placement() -> Placement {
-    Placement {
-        name: "fake/a".into(),
-        provider: "fake".into(),
-        lifecycle: Lifecycle::CreateDelete,
-        template: Template::default(),
-    }
-}
-
-fn call(id: &str, nodes: &[&str]) -> Call {
-    Call {
-        id: id.into(),
-        token: format!("token-{id}"),
-        placement: placement(),
-        nodes: nodes
-            .iter()
-            .map(|n| CallNode {
-                name: name(n),
-                generation: Generation(1),
-            })
-            .collect(),
-        request: serde_json::json!({ "nodes": nodes }),
-    }
-}
+use common::{call, cx, name, options};
 
 fn down(node: &str) -> PowerDown {
-    PowerDown {
-        node: name(node),
-        generation: Generation(2),
-        instance: None,
-        mode: DownMode::Terminate,
-    }
-}
-
-fn cx() -> Context {
-    Context::within("hpc1", Duration::from_secs(60))
-}
-
-fn options() -> FakeOptions {
-    FakeOptions {
-        clock: Clock::tokio(1_000_000),
-        ..FakeOptions::default()
-    }
+    common::down(node, DownMode::Terminate)
 }
 
 #[tokio::test(start_paused = true)]
