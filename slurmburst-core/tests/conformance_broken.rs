@@ -1,6 +1,12 @@
 //! Each property of the conformance tests is worth something: a provider that
 //! is broken in exactly that respect fails it, with the message that says so.
 #![cfg(all(feature = "fake", feature = "conformance"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails like this"
+)]
 
 mod support;
 

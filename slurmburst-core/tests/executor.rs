@@ -1,5 +1,11 @@
 //! The executor: parallel within limits, one outcome per node, whatever happens.
 #![cfg(feature = "fake")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails like this"
+)]
 
 mod common;
 
@@ -9,7 +15,6 @@ use std::time::Duration;
 use slurmburst_core::error::{Effect, ErrorKind};
 use slurmburst_core::executor::{Executor, Finished, Work};
 use slurmburst_core::fake::{FakeCloud, FakeOptions, Fault, Trouble};
-use slurmburst_core::outcome::Outcome;
 use slurmburst_core::provider::{CloudProvider, DownMode, OpKind};
 use tokio::time::{Instant, timeout};
 
@@ -183,7 +188,7 @@ async fn the_empty_executor_has_nothing_next() {
 #[tokio::test]
 async fn an_answer_about_other_nodes_is_corrected() {
     use slurmburst_core::mock::MockCloudProvider;
-    use slurmburst_core::outcome::Outcomes;
+    use slurmburst_core::outcome::{Outcome, Outcomes};
     use slurmburst_core::provider::Capabilities;
 
     let mut mock = MockCloudProvider::new();
