@@ -25,6 +25,7 @@ use crate::outcome::Outcomes;
 /// No method has a default body: a wrapper that forgot one would silently
 /// change behaviour. Every call is idempotent. Dropping a future at its
 /// deadline is allowed at any await point and means "effect unknown".
+#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait CloudProvider: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// What this provider can do, and how often. Constant over its life.
