@@ -72,13 +72,14 @@ CREATE TABLE dry (placement TEXT PRIMARY KEY, until_ms INTEGER NOT NULL, error T
 CREATE TABLE sighting (key TEXT PRIMARY KEY, first_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE bucket (
-    provider   TEXT NOT NULL,
-    principal  TEXT NOT NULL,
-    class      TEXT NOT NULL,
-    tokens     REAL NOT NULL,
-    at_ms      INTEGER NOT NULL,
-    blocked_ms INTEGER NOT NULL,
-    seen_ms    INTEGER NOT NULL,
+    provider    TEXT NOT NULL,
+    principal   TEXT NOT NULL,
+    class       TEXT NOT NULL,
+    tokens      REAL NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    blocked_ms  INTEGER NOT NULL,
+    left_tokens REAL NOT NULL,
+    seen_ms     INTEGER NOT NULL,
     PRIMARY KEY (provider, principal, class)
 ) STRICT, WITHOUT ROWID;
 
