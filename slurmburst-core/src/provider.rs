@@ -20,6 +20,11 @@ use crate::error::{Error, Result};
 use crate::hostlist::NodeName;
 use crate::outcome::Outcomes;
 
+/// The code of a [`NotFound`](crate::error::ErrorKind::NotFound) by which a provider
+/// answers a repeated [`Call`] whose instance was there and is dying or gone: the
+/// call is over, and nothing was made by the repetition.
+pub const INSTANCE_GONE: &str = "InstanceGone";
+
 /// Something that can run nodes: a cloud, or this machine.
 ///
 /// No method has a default body: a wrapper that forgot one would silently

@@ -11,6 +11,7 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hostlist::NodeName;
 use crate::outcome::{Machine, Outcome};
 use crate::provider::{
+    INSTANCE_GONE,
     Call, CallNode, Chore, Direction, DownMode, InstanceState, Owner, Pending, PowerDown,
 };
 
@@ -246,7 +247,7 @@ impl Acts<'_> {
             }
             state => {
                 let text = format!("{id} of {node} is {state}");
-                failed(ErrorKind::NotFound, "InstanceGone", text)
+                failed(ErrorKind::NotFound, INSTANCE_GONE, text)
             }
         }
     }

@@ -224,7 +224,8 @@ impl Ledger {
 
     /// Closes what is known to be over for a node, up to and including this
     /// generation: live power-ups (what they made is gone, or it is certain
-    /// that they made nothing), and power-downs that are done. Answers how many.
+    /// that they made nothing), and power-downs that the cloud is not still at.
+    /// Answers how many.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -244,7 +245,28 @@ impl Ledger {
             let mut stmt = db.prepare_cached(
                 "UPDATE attempt SET state = 'closed', detail = NULL, updated_ms = ?3
                  WHERE node = ?1 AND generation <= ?2
-                 AND (state = 'done' OR direction = 'up' AND state IN ('unknown', 'accepted'))",
+                 AND (state IN ('done', 'unknown') OR direction = 'up' AND state = 'accepted')",
+            )?;
+            over.iter().try_fold(0, |count, (node, up_to)| {
+                Ok(count + stmt.execute(params![node.as_str(), up_to.0, now_ms])?)
+            })
+        })
+    }
+
+    /// Closes live power-ups alone: their machines went down. All or none;
+    /// answers how many.
+    ///
+    /// # Errors
+    /// The file cannot be written; nothing is closed then.
+    pub fn close_ups(&mut self, over: &[(NodeName, Generation)]) -> Result<usize> {
+        if over.is_empty() {
+            return Ok(0);
+        }
+        self.write("closing power-ups", |db, now_ms| {
+            let mut stmt = db.prepare_cached(
+                "UPDATE attempt SET state = 'closed', detail = NULL, updated_ms = ?3
+                 WHERE node = ?1 AND generation <= ?2 AND direction = 'up'
+                 AND state IN ('done', 'unknown', 'accepted')",
             )?;
             over.iter().try_fold(0, |count, (node, up_to)| {
                 Ok(count + stmt.execute(params![node.as_str(), up_to.0, now_ms])?)
