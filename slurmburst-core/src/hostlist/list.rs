@@ -124,7 +124,7 @@ impl HostList {
     }
 
     /// Calls `each` with every name until it says `false`.
-    fn all(&self, each: &mut dyn FnMut(&str) -> bool) {
+    fn all(&self, each: &mut impl FnMut(&str) -> bool) {
         let mut buffer = String::new();
         let _ = self
             .items
@@ -285,6 +285,10 @@ impl HostList {
     /// ```
     #[must_use]
     pub fn sorted(&self) -> HostList {
+        let set = self.to_set();
+        if set.count() == self.count() {
+            return set.to_list();
+        }
         let runs: Vec<_> = Runs::new(self.pieces()).collect();
         let segs = runs
             .iter()
