@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::ConfigError;
-use crate::site::{Glimpse, Loaded, Site, SiteContext, load_or_last_good, locate};
+use crate::site::{DEFAULT_FILE, Glimpse, Loaded, Site, SiteContext, load_or_last_good, locate};
 use crate::slurm::conf::SlurmConf;
 use crate::slurm::invocation::Environment;
 
@@ -51,7 +51,11 @@ impl Setup {
         env: &Environment,
         kinds: &Kinds,
     ) -> Result<Setup, SetupError> {
-        let file = locate(config, |name| std::env::var_os(name)).map_err(SetupError::new)?;
+        // A site file that is gone is a broken one: there may be a last good copy.
+        let (file, gone) = match locate(config, |name| std::env::var_os(name)) {
+            Ok(file) => (file, None),
+            Err(error) => (PathBuf::from(DEFAULT_FILE), Some(error)),
+        };
         // The site file may name slurm.conf, where the user to become stands: it
         // is looked at once before it is read in earnest.
         let glimpse = || Glimpse::of(&std::fs::read_to_string(&file).unwrap_or_default());
@@ -61,10 +65,12 @@ impl Setup {
         become_slurm_user(&conf.slurm_user)
             .map_err(|e| SetupError::new(format!("{}: SlurmUser: {e}", conf_path.display())))?;
         let context = context(&conf_path, &conf);
-        let loaded = load_or_last_good(&file, kinds, &context).map_err(SetupError::new)?;
+        let loaded = load_or_last_good(&file, kinds, &context)
+            .map_err(|error| SetupError::new(gone.as_ref().unwrap_or(&error)))?;
         // Not fatal: the ledger's own complaint about the folder says more.
         let _ = loaded.keep();
         let Loaded { site, broken } = loaded;
+        let broken = gone.or(broken);
         Ok(Setup { site: Arc::new(site), broken, conf: Arc::new(conf) })
     }
 }
