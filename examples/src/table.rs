@@ -12,7 +12,7 @@ pub(crate) struct Table {
 }
 
 /// A piece of text, and its colour.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Cell {
     text: String,
     colour: Colour,
