@@ -17,7 +17,6 @@ pub(crate) enum Colour {
     #[default]
     Plain,
     Bold,
-    Dim,
     Green,
     Yellow,
     Red,
@@ -28,7 +27,6 @@ impl Colour {
         match self {
             Colour::Plain => None,
             Colour::Bold => Some("1"),
-            Colour::Dim => Some("2"),
             Colour::Green => Some("32"),
             Colour::Yellow => Some("33"),
             Colour::Red => Some("31"),

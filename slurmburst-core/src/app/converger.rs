@@ -119,12 +119,13 @@ fn converge(
     let mut full = full;
     let mut report = None;
     loop {
+        // First, since it makes the folder that the lease is in.
+        let ledger = Ledger::open(dir, Clock::system())?;
         let Some(lease) = acquire(dir)? else { return Ok(report) };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(ReconcileError::Runtime)?;
-        let ledger = Ledger::open(dir, Clock::system())?;
         let mut converger = Converger::new(Parts {
             lease,
             site: Arc::clone(&setup.site),
