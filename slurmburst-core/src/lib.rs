@@ -35,6 +35,8 @@ pub mod fake;
 pub mod kind;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+#[cfg(feature = "mock")]
+pub mod mock;
 #[cfg(feature = "provider")]
 pub mod outcome;
 #[cfg(feature = "provider")]

@@ -19,6 +19,7 @@
 )]
 
 mod builder;
+pub mod burst;
 mod cluster;
 mod conf;
 mod keeper;

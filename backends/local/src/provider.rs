@@ -77,6 +77,11 @@ fn too_late(nodes: impl Iterator<Item = NodeName>) -> Outcomes {
     Outcomes::all(nodes, &Outcome::Skipped("the deadline had passed".into()))
 }
 
+/// slurmctld counts a registration only from a boot after its request, and
+/// compares whole seconds: a slurmd that starts within the second of the request
+/// is now and then taken for one that was up before, and ignored for good.
+const NO_SOONER: Duration = Duration::from_millis(1_200);
+
 #[async_trait]
 impl CloudProvider for LocalProvider {
     fn capabilities(&self) -> &Capabilities {
@@ -92,6 +97,9 @@ impl CloudProvider for LocalProvider {
         let names: Vec<NodeName> = calls.iter().flat_map(Call::names).cloned().collect();
         if cx.remaining().is_zero() {
             return too_late(names.into_iter());
+        }
+        if self.host.config.boot_delay < NO_SOONER {
+            tokio::time::sleep(NO_SOONER.min(cx.remaining())).await;
         }
         let (cluster, calls, until) = (cx.cluster_id().to_owned(), calls.to_vec(), until(cx));
         self.blocking(move |host| host.power_up(&cluster, &calls, until))

@@ -79,7 +79,7 @@ impl Converger {
         let done: Vec<_> =
             wishes.iter().map(|w| (w.node.clone(), w.generation, Ok(()))).collect();
         self.ledger.settle(&done)?;
-        let mut events = Vec::new();
+        let (mut events, mut over) = (Vec::new(), Vec::new());
         for wish in wishes {
             self.not_before.remove(&wish.node);
             let what = match wish.direction {
@@ -89,12 +89,13 @@ impl Converger {
                 }
                 Direction::Down => {
                     self.report.down += 1;
-                    self.ledger.close_attempts(&wish.node, wish.generation)?;
+                    over.push((wish.node.clone(), wish.generation));
                     "down"
                 }
             };
             events.push(self.about(wish, what, None));
         }
+        self.ledger.close_all(&over)?;
         self.write_events(&events)
     }
 

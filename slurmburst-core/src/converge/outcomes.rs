@@ -8,7 +8,7 @@ use crate::executor::{Finished, Work};
 use crate::hostlist::NodeName;
 use crate::ledger::{AttemptKey, AttemptState, AttemptUpdate, Event, LedgerError, Wish};
 use crate::outcome::{Machine, Outcome};
-use crate::provider::{Call, Direction, Pending, PowerDown};
+use crate::provider::{Call, Direction, Generation, INSTANCE_GONE, Pending, PowerDown};
 
 use super::{Converger, back_off_ms, millis};
 
@@ -18,7 +18,9 @@ struct Changes {
     updates: Vec<AttemptUpdate>,
     /// Wishes up that are fulfilled.
     up: Vec<Wish>,
-    /// Nodes whose machine is down: everything older than this wish is over.
+    /// Nodes whose machine went down: no power-up up to this wish is live any more.
+    gone: Vec<(NodeName, Generation)>,
+    /// Whether a new pass may find something to do.
     look_again: bool,
 }
 
@@ -96,6 +98,7 @@ impl Converger {
             self.emit(&update.event);
         }
         self.ledger.record_outcomes(&changes.updates)?;
+        self.ledger.close_ups(&changes.gone)?;
         self.settle(&changes.up)?;
         Ok(changes.look_again)
     }
@@ -159,6 +162,12 @@ impl Converger {
                     _ => None,
                 };
                 changes.updates.push(self.update(&said, AttemptState::Closed, what, why));
+            }
+            Outcome::Failed(error) if error.cloud_code() == Some(INSTANCE_GONE) => {
+                // The replay tells that what the call once made is no more.
+                changes.look_again = true;
+                let text = Some(error.to_string());
+                changes.updates.push(self.update(&said, AttemptState::Closed, "gone", text));
             }
             Outcome::Failed(error) => {
                 changes.look_again = true;
@@ -252,6 +261,11 @@ impl Converger {
         self.not_before.remove(said.node);
         let update = self.update(said, AttemptState::Done, "stopped", None);
         changes.updates.push(update);
+        if let Some(wish) = said.wish {
+            // What was begun for a newer wish than the one this power-down served
+            // cannot be live yet: a power-down is waited for.
+            changes.gone.push((said.node.clone(), wish.generation));
+        }
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -11,6 +11,7 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hostlist::NodeName;
 use crate::outcome::{Machine, Outcome};
 use crate::provider::{
+    INSTANCE_GONE,
     Call, CallNode, Chore, Direction, DownMode, InstanceState, Owner, Pending, PowerDown,
 };
 
@@ -18,6 +19,8 @@ use crate::provider::{
 pub(super) struct Acts<'a> {
     pub(super) books: &'a mut Books,
     pub(super) options: &'a FakeOptions,
+    /// The most machines that are up at once.
+    pub(super) capacity: Option<u64>,
     pub(super) cluster: &'a str,
     pub(super) now_ms: i64,
     /// What is made now fails in the end, like this.
@@ -195,7 +198,6 @@ impl Acts<'_> {
             .or(template);
         let here = pool.is_some_and(|most| self.books.used(&placement.name) >= most);
         let at_all = self
-            .options
             .capacity
             .is_some_and(|most| self.books.used_in_all() >= most);
         if here || at_all {
@@ -245,7 +247,7 @@ impl Acts<'_> {
             }
             state => {
                 let text = format!("{id} of {node} is {state}");
-                failed(ErrorKind::NotFound, "InstanceGone", text)
+                failed(ErrorKind::NotFound, INSTANCE_GONE, text)
             }
         }
     }

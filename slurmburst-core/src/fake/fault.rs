@@ -122,7 +122,7 @@ impl Chaos {
         let mut left = number as f64 / u64::MAX as f64;
         let mut falls_into = |rate: f64| {
             left -= rate;
-            left < 0.0 && left >= -rate
+            left < 0.0
         };
         let busy =
             || Error::new(ErrorKind::Unavailable, "the fake cloud is having a bad day").code("503");

@@ -10,6 +10,7 @@ mod acts;
 mod books;
 mod fault;
 mod kind;
+mod listing;
 mod options;
 mod store;
 
@@ -28,15 +29,15 @@ pub use fault::{Chaos, Fault, Trouble};
 pub use kind::FakeKind;
 pub use options::FakeOptions;
 
-use self::acts::{Acts, millis};
+use self::acts::Acts;
 use self::fault::Script;
 use self::store::Store;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::hostlist::NodeName;
 use crate::outcome::{Outcome, Outcomes};
 use crate::provider::{
-    Call, Capabilities, Chore, CloudProvider, Context, DownMode, Gap, InstanceState, Leftover,
-    Lifecycle, Listing, OpKind, Owner, Pending, Placement, PowerDown, Rendered,
+    Call, Capabilities, Chore, CloudProvider, Context, DownMode, InstanceState, Lifecycle, Listing,
+    OpKind, Owner, Pending, Placement, PowerDown, Rendered,
 };
 
 /// A simulated cloud.
@@ -61,6 +62,8 @@ pub struct FakeCloud {
     script: Mutex<Script>,
     /// Zones that do not answer listings.
     gaps: Mutex<BTreeMap<String, Error>>,
+    /// [`FakeOptions::capacity`] as it is now.
+    capacity: Mutex<Option<u64>>,
 }
 
 impl FakeCloud {
@@ -82,6 +85,7 @@ impl FakeCloud {
         let script = Script::new(options.faults.clone(), options.chaos.clone());
         FakeCloud {
             capabilities: options.capabilities(),
+            capacity: Mutex::new(options.capacity),
             options,
             store,
             script: Mutex::new(script),
@@ -131,6 +135,11 @@ impl FakeCloud {
             .insert(zone.into(), error);
     }
 
+    /// The most instances that are up at once, from now on.
+    pub fn set_capacity(&self, most: Option<u64>) {
+        *self.capacity.lock().unwrap_or_else(PoisonError::into_inner) = most;
+    }
+
     /// A machine made by hand, deallocated, as `owner` says. Answers its id.
     ///
     /// # Errors
@@ -161,10 +170,12 @@ impl FakeCloud {
         act: impl FnOnce(&mut Acts<'_>) -> R,
     ) -> Result<R> {
         let (options, now_ms) = (&self.options, self.now_ms());
+        let capacity = *self.capacity.lock().unwrap_or_else(PoisonError::into_inner);
         self.store.with(|books| {
             act(&mut Acts {
                 books,
                 options,
+                capacity,
                 cluster,
                 now_ms,
                 doom,
@@ -315,42 +326,6 @@ impl FakeCloud {
         let text = format!("{nodes} nodes at once, the fake cloud takes at most {most}");
         Err(Error::new(ErrorKind::Invalid, text).code("TooManyNodes"))
     }
-
-    /// One page of a listing; answers where the next begins, if there is one.
-    fn page(
-        &self,
-        cluster: &str,
-        after: Option<&str>,
-        listing: &mut Listing,
-    ) -> Result<Option<String>> {
-        let gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.now_ms();
-        let size = if self.options.page_size == 0 {
-            usize::MAX
-        } else {
-            self.options.page_size
-        };
-        let linger = millis(self.options.shown_after_death);
-        self.store.with(|books| {
-            books.count_page();
-            let ids = books.page(after, size);
-            for id in &ids {
-                let Some(record) = books.machine(id) else {
-                    continue;
-                };
-                let state = record.state(now);
-                if state.is_gone() && record.ready_ms.saturating_add(linger) <= now {
-                    books.forget(id);
-                } else if record.cluster == cluster
-                    && record.visible_ms <= now
-                    && !gaps.contains_key(&record.zone)
-                {
-                    listing.instances.push(record.instance(now));
-                }
-            }
-            ids.last().filter(|_| ids.len() >= size).cloned()
-        })
-    }
 }
 
 async fn pause(duration: Duration) {
@@ -373,48 +348,7 @@ impl CloudProvider for FakeCloud {
     }
 
     async fn list(&self, cx: &Context) -> Result<Listing> {
-        if cx.remaining().is_zero() {
-            let error = Error::new(ErrorKind::Timeout, "the deadline had passed before listing");
-            return Err(error.effect(Effect::None));
-        }
-        let mut listing = Listing::default();
-        let mut next = self
-            .request(cx, OpKind::List, &[], |_| {
-                let next = self.page(cx.cluster_id(), None, &mut listing)?;
-                self.store.with(|books| {
-                    let ours = books
-                        .leftovers
-                        .iter()
-                        .filter(|(_, d)| d.cluster == cx.cluster_id());
-                    listing.leftovers = ours
-                        .map(|(id, debris)| Leftover {
-                            node: debris.node.clone(),
-                            id: id.clone(),
-                            kind: debris.kind.clone(),
-                            certain: debris.certain,
-                        })
-                        .collect();
-                })?;
-                Ok(next)
-            })
-            .await?;
-        while let Some(after) = next {
-            next = self
-                .in_time(cx, async {
-                    pause(self.options.delay).await;
-                    self.page(cx.cluster_id(), Some(&after), &mut listing)
-                })
-                .await?;
-        }
-        let gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
-        listing.gaps = gaps
-            .iter()
-            .map(|(scope, error)| Gap {
-                scope: scope.clone(),
-                error: error.clone(),
-            })
-            .collect();
-        Ok(listing)
+        self.list_all(cx).await
     }
 
     async fn power_up(&self, cx: &Context, calls: &[Call]) -> Outcomes {

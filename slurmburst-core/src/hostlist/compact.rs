@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::item::{Grid, Item};
-use super::iter::Piece;
+use super::piece::Piece;
 use super::print::push_range;
 use super::range::{Span, last_number, push_span};
 use super::runs::{Stretch, Stretches};

@@ -1,20 +1,19 @@
 //! The ordered list.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::io;
-use std::str::FromStr;
 
 use super::compact;
 use super::error::{HostlistError, HostlistErrorKind};
 use super::item::{Fold, Grid, Item, Run};
-use super::iter::{Items, Iter, Piece, for_each};
+use super::iter::{Items, Iter};
 use super::limits::{Dialect, Limits};
 use super::name::{NodeName, split};
 use super::parse::parse;
+use super::piece::{Piece, for_each};
 use super::print::write_slurm;
 use super::range::push_span;
-use super::runs::{Runs, Stretches};
+use super::runs::Runs;
 use super::set::HostSet;
 use super::sort::sorted;
 
@@ -92,7 +91,7 @@ impl HostList {
         u64::try_from(self.count()).unwrap_or(u64::MAX)
     }
 
-    fn count(&self) -> u128 {
+    pub(super) fn count(&self) -> u128 {
         self.items.iter().map(Item::count).sum()
     }
 
@@ -125,7 +124,7 @@ impl HostList {
     }
 
     /// Calls `each` with every name until it says `false`.
-    fn all(&self, each: &mut dyn FnMut(&str) -> bool) {
+    fn all(&self, each: &mut impl FnMut(&str) -> bool) {
         let mut buffer = String::new();
         let _ = self
             .items
@@ -252,7 +251,7 @@ impl HostList {
         &self.items
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> + Clone {
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> + Clone {
         self.items.iter().map(Piece::from)
     }
 
@@ -286,6 +285,10 @@ impl HostList {
     /// ```
     #[must_use]
     pub fn sorted(&self) -> HostList {
+        let set = self.to_set();
+        if set.count() == self.count() {
+            return set.to_list();
+        }
         let runs: Vec<_> = Runs::new(self.pieces()).collect();
         let segs = runs
             .iter()
@@ -302,26 +305,20 @@ impl HostList {
         list
     }
 
-    /// [`sorted`](HostList::sorted), if that takes no more ranges or names
-    /// than [`Limits::names`].
+    /// [`sorted`](HostList::sorted), if that takes no more ranges, or names
+    /// where ranges overlap, than [`Limits::names`].
     ///
     /// # Errors
     /// [`HostlistErrorKind::TooManyNames`].
     pub fn try_sorted(&self, limits: &Limits) -> Result<HostList, HostlistError> {
-        // Ranges that overlap come apart into names.
-        within(
-            self.count().min(self.to_set_cost(limits)?),
-            "names to sort",
-            limits,
-        )?;
+        if self.count() > u128::from(limits.names) {
+            let set = self.try_to_set(limits)?;
+            // Only then do ranges stay as long as they are.
+            if set.interleaved() > 0 || set.count() < self.count() {
+                within(self.count(), "names to sort", limits)?;
+            }
+        }
         Ok(self.sorted())
-    }
-
-    /// The ranges if none overlap, else the names.
-    fn to_set_cost(&self, limits: &Limits) -> Result<u128, HostlistError> {
-        let set = self.try_to_set(limits)?;
-        let apart = set.count() == self.count() && set.is_plain();
-        Ok(if apart { self.ranges() } else { self.count() })
     }
 
     fn push_run(&mut self, run: &Run<&str>) {
@@ -353,13 +350,20 @@ impl HostList {
     }
 
     /// [`to_set`](HostList::to_set), if that takes no more ranges than
-    /// [`Limits::names`].
+    /// [`Limits::names`]. Names with text after their last number count one by
+    /// one: they may have to be sorted in between each other.
     ///
     /// # Errors
     /// [`HostlistErrorKind::TooManyNames`].
     pub fn try_to_set(&self, limits: &Limits) -> Result<HostSet, HostlistError> {
         within(self.ranges(), "ranges in a set", limits)?;
-        Ok(self.to_set())
+        let set = self.to_set();
+        within(
+            set.interleaved(),
+            "names in between each other in a set",
+            limits,
+        )?;
+        Ok(set)
     }
 
     /// As slurmctld itself prints it: order kept, only a number that ends the
@@ -400,7 +404,7 @@ impl HostList {
     }
 
     /// Whether both hold the same ranges in the same pieces.
-    fn same_pieces(&self, other: &HostList) -> bool {
+    pub(super) fn same_pieces(&self, other: &HostList) -> bool {
         self.items.len() == other.items.len()
             && self.items.iter().zip(&other.items).all(|pair| match pair {
                 (Item::Name(a), Item::Name(b)) => a == b,
@@ -433,88 +437,4 @@ fn within(count: u128, what: &str, limits: &Limits) -> Result<(), HostlistError>
         0..0,
         what,
     ))
-}
-
-impl PartialEq for HostList {
-    fn eq(&self, other: &HostList) -> bool {
-        self.same_pieces(other)
-            || (self.count() == other.count()
-                && Stretches::new(self.pieces()).eq(Stretches::new(other.pieces())))
-    }
-}
-
-impl Eq for HostList {}
-
-impl Hash for HostList {
-    /// Takes the number of names and the first runs; lists that differ only
-    /// far behind have the same hash.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.count().hash(state);
-        Stretches::new(self.pieces())
-            .take(256)
-            .for_each(|stretch| stretch.hash(state));
-    }
-}
-
-impl fmt::Display for HostList {
-    /// [`to_slurm`](HostList::to_slurm).
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_slurm(self.pieces(), f)
-    }
-}
-
-impl fmt::Debug for HostList {
-    /// [`to_compact`](HostList::to_compact), in quotes.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HostList({:?})", self.to_compact())
-    }
-}
-
-impl FromStr for HostList {
-    type Err = HostlistError;
-
-    fn from_str(text: &str) -> Result<HostList, HostlistError> {
-        HostList::parse(text)
-    }
-}
-
-impl FromIterator<NodeName> for HostList {
-    fn from_iter<I: IntoIterator<Item = NodeName>>(names: I) -> HostList {
-        let mut list = HostList::new();
-        list.extend(names);
-        list
-    }
-}
-
-impl<'a> FromIterator<&'a NodeName> for HostList {
-    fn from_iter<I: IntoIterator<Item = &'a NodeName>>(names: I) -> HostList {
-        names.into_iter().cloned().collect()
-    }
-}
-
-impl Extend<NodeName> for HostList {
-    fn extend<I: IntoIterator<Item = NodeName>>(&mut self, names: I) {
-        names.into_iter().for_each(|name| self.push(name));
-    }
-}
-
-impl<'a> Extend<&'a NodeName> for HostList {
-    fn extend<I: IntoIterator<Item = &'a NodeName>>(&mut self, names: I) {
-        names.into_iter().for_each(|name| self.push(name.clone()));
-    }
-}
-
-impl<'a> IntoIterator for &'a HostList {
-    type Item = NodeName;
-    type IntoIter = Iter<'a>;
-
-    fn into_iter(self) -> Iter<'a> {
-        self.iter()
-    }
-}
-
-impl From<NodeName> for HostList {
-    fn from(name: NodeName) -> HostList {
-        HostList::from_iter([name])
-    }
 }

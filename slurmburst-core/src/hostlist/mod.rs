@@ -55,17 +55,21 @@ mod item;
 mod iter;
 mod limits;
 mod list;
+mod list_traits;
 mod name;
 mod order;
 mod parse;
+mod piece;
 mod print;
 mod range;
 mod runs;
 #[cfg(feature = "serde")]
 mod serde;
 mod set;
+mod set_traits;
 mod sort;
 mod spans;
+mod version;
 
 pub use error::{HostlistError, HostlistErrorKind};
 pub use iter::{Iter, SetIter};
@@ -73,3 +77,4 @@ pub use limits::{Dialect, Limits};
 pub use list::HostList;
 pub use name::NodeName;
 pub use set::HostSet;
+pub use version::{ParseSlurmVersionError, SlurmVersion};

@@ -13,12 +13,24 @@ type Result<T> = std::result::Result<T, HostlistError>;
 
 /// Reads `text`.
 pub(crate) fn parse(text: &str, dialect: Dialect, limits: &Limits) -> Result<HostList> {
+    parse_for(text, dialect, limits, true)
+}
+
+/// Reads `text` as a Slurm that takes text after a bracket, or does not.
+pub(crate) fn parse_for(
+    text: &str,
+    dialect: Dialect,
+    limits: &Limits,
+    suffixes: bool,
+) -> Result<HostList> {
+    let list = HostList::new();
     let mut parser = Parser {
         text,
         dialect,
         limits,
+        suffixes,
         ranges: 0,
-        list: HostList::new(),
+        list,
     };
     if text.len() > limits.input_bytes {
         let what = format!(
@@ -26,10 +38,14 @@ pub(crate) fn parse(text: &str, dialect: Dialect, limits: &Limits) -> Result<Hos
             limits.input_bytes,
             text.len()
         );
+        let mut from = limits.input_bytes;
+        while !text.is_char_boundary(from) {
+            from -= 1;
+        }
         return Err(HostlistError::new(
             Kind::InputTooLong,
             text,
-            0..0,
+            from..text.len(),
             0..0,
             what,
         ));
@@ -54,6 +70,7 @@ struct Parser<'a> {
     text: &'a str,
     dialect: Dialect,
     limits: &'a Limits,
+    suffixes: bool,
     /// Ranges so far.
     ranges: usize,
     list: HostList,
@@ -178,6 +195,11 @@ impl Parser<'_> {
             return Ok(());
         }
         let suffix = &text[last.clone()];
+        if !suffix.is_empty() && !self.suffixes {
+            let what =
+                "Slurm reads text after a bracket only since 23.11; write the names one by one";
+            return self.error(Kind::SuffixUnsupported, last.clone(), item.start, what);
+        }
         if let [spans] = brackets.as_mut_slice()
             && !suffix.bytes().any(|b| b.is_ascii_digit())
         {

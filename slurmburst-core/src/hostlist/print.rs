@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::iter::Piece;
+use super::piece::Piece;
 use super::range::push_number;
 use super::runs::Stretches;
 

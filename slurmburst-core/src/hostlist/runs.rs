@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::item::Run;
-use super::iter::Piece;
+use super::piece::Piece;
 use super::range::Span;
 
 /// The runs of some pieces, one per range.

@@ -2,19 +2,15 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::compact;
-use super::error::HostlistError;
 use super::item::{Fold, Item, Run};
-use super::iter::{Piece, SetIter};
-use super::limits::Limits;
+use super::iter::SetIter;
 use super::list::HostList;
 use super::name::{NodeName, compare};
 use super::order::natural;
-use super::print::write_slurm;
+use super::piece::Piece;
 use super::range::{Span, push_number};
 use super::runs::Runs;
 use super::sort::sorted;
@@ -81,6 +77,16 @@ impl HostSet {
         self.folds.iter().all(|fold| fold.suffix.is_empty())
     }
 
+    /// How many names with text after their last number there are, unless
+    /// there is nothing else that could come in between.
+    pub(super) fn interleaved(&self) -> u128 {
+        if self.folds.len() + self.plain.len() < 2 {
+            return 0;
+        }
+        let folds = self.folds.iter().filter(|fold| !fold.suffix.is_empty());
+        folds.flat_map(|fold| &fold.spans).map(Span::count).sum()
+    }
+
     /// The names as Slurm sorts them.
     #[must_use]
     pub fn iter(&self) -> SetIter<'_> {
@@ -88,7 +94,7 @@ impl HostSet {
     }
 
     /// The pieces in Slurm's order.
-    fn pieces(&self) -> Vec<Piece<'_>> {
+    pub(super) fn pieces(&self) -> Vec<Piece<'_>> {
         if self.is_plain() {
             return self.pieces_of_plain();
         }
@@ -338,98 +344,5 @@ fn item_parts(item: &Item) -> Option<(&str, Span, &str)> {
     match item {
         Item::Name(name) => name.parts(),
         _ => None,
-    }
-}
-
-impl From<HostList> for HostSet {
-    /// See [`HostList::to_set`].
-    fn from(list: HostList) -> HostSet {
-        HostSet::from(&list)
-    }
-}
-
-impl From<HostSet> for HostList {
-    fn from(set: HostSet) -> HostList {
-        set.to_list()
-    }
-}
-
-impl From<&HostSet> for HostList {
-    fn from(set: &HostSet) -> HostList {
-        set.to_list()
-    }
-}
-
-impl FromStr for HostSet {
-    type Err = HostlistError;
-
-    /// As [`HostList::parse`] and [`HostList::try_to_set`].
-    fn from_str(text: &str) -> Result<HostSet, HostlistError> {
-        HostList::parse(text)?.try_to_set(&Limits::default())
-    }
-}
-
-impl FromIterator<NodeName> for HostSet {
-    fn from_iter<I: IntoIterator<Item = NodeName>>(names: I) -> HostSet {
-        HostSet::from(&HostList::from_iter(names))
-    }
-}
-
-impl<'a> FromIterator<&'a NodeName> for HostSet {
-    fn from_iter<I: IntoIterator<Item = &'a NodeName>>(names: I) -> HostSet {
-        names.into_iter().cloned().collect()
-    }
-}
-
-impl Extend<NodeName> for HostSet {
-    fn extend<I: IntoIterator<Item = NodeName>>(&mut self, names: I) {
-        *self |= &HostSet::from_iter(names);
-    }
-}
-
-impl<'a> IntoIterator for &'a HostSet {
-    type Item = NodeName;
-    type IntoIter = SetIter<'a>;
-
-    fn into_iter(self) -> SetIter<'a> {
-        self.iter()
-    }
-}
-
-impl PartialEq for HostSet {
-    fn eq(&self, other: &HostSet) -> bool {
-        let key = |fold: &Fold| (fold.prefix.clone(), fold.suffix.clone());
-        self.plain == other.plain
-            && self.folds.len() == other.folds.len()
-            && self
-                .folds
-                .iter()
-                .zip(&other.folds)
-                .all(|(a, b)| a.spans == b.spans && key(a) == key(b))
-    }
-}
-
-impl Eq for HostSet {}
-
-impl std::hash::Hash for HostSet {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.plain.hash(state);
-        for fold in &self.folds {
-            (&fold.prefix, &fold.suffix, &fold.spans).hash(state);
-        }
-    }
-}
-
-impl fmt::Display for HostSet {
-    /// [`to_slurm`](HostSet::to_slurm).
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_slurm(self.pieces().into_iter(), f)
-    }
-}
-
-impl fmt::Debug for HostSet {
-    /// [`to_compact`](HostSet::to_compact), in quotes.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HostSet({:?})", self.to_compact())
     }
 }

@@ -224,18 +224,53 @@ impl Ledger {
 
     /// Closes what is known to be over for a node, up to and including this
     /// generation: live power-ups (what they made is gone, or it is certain
-    /// that they made nothing), and power-downs that are done. Answers how many.
+    /// that they made nothing), and power-downs that the cloud is not still at.
+    /// Answers how many.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn close_attempts(&mut self, node: &NodeName, up_to: Generation) -> Result<usize> {
+        self.close_all(&[(node.clone(), up_to)])
+    }
+
+    /// [`Ledger::close_attempts`] for many nodes, all or none.
+    ///
+    /// # Errors
+    /// The file cannot be written; nothing is closed then.
+    pub fn close_all(&mut self, over: &[(NodeName, Generation)]) -> Result<usize> {
+        if over.is_empty() {
+            return Ok(0);
+        }
         self.write("closing attempts", |db, now_ms| {
             let mut stmt = db.prepare_cached(
                 "UPDATE attempt SET state = 'closed', detail = NULL, updated_ms = ?3
                  WHERE node = ?1 AND generation <= ?2
-                 AND (state = 'done' OR direction = 'up' AND state IN ('unknown', 'accepted'))",
+                 AND (state IN ('done', 'unknown') OR direction = 'up' AND state = 'accepted')",
             )?;
-            Ok(stmt.execute(params![node.as_str(), up_to.0, now_ms])?)
+            over.iter().try_fold(0, |count, (node, up_to)| {
+                Ok(count + stmt.execute(params![node.as_str(), up_to.0, now_ms])?)
+            })
+        })
+    }
+
+    /// Closes live power-ups alone: their machines went down. All or none;
+    /// answers how many.
+    ///
+    /// # Errors
+    /// The file cannot be written; nothing is closed then.
+    pub fn close_ups(&mut self, over: &[(NodeName, Generation)]) -> Result<usize> {
+        if over.is_empty() {
+            return Ok(0);
+        }
+        self.write("closing power-ups", |db, now_ms| {
+            let mut stmt = db.prepare_cached(
+                "UPDATE attempt SET state = 'closed', detail = NULL, updated_ms = ?3
+                 WHERE node = ?1 AND generation <= ?2 AND direction = 'up'
+                 AND state IN ('done', 'unknown', 'accepted')",
+            )?;
+            over.iter().try_fold(0, |count, (node, up_to)| {
+                Ok(count + stmt.execute(params![node.as_str(), up_to.0, now_ms])?)
+            })
         })
     }
 
@@ -246,9 +281,10 @@ impl Ledger {
     /// The file cannot be read.
     pub fn power_ups_since(&self, since_ms: i64) -> Result<BTreeMap<NodeName, u32>> {
         self.read("counting power-ups", |db| {
+            // The plus keeps SQLite from walking all attempts in the order of nodes.
             let sql = "SELECT node, count(*) AS n FROM attempt
                        WHERE started_ms >= ?1 AND direction = 'up' AND state <> 'refused'
-                       GROUP BY node";
+                       GROUP BY +node";
             let counts = query(db, sql, [since_ms], |row| {
                 Ok((node_at(row, "node")?, row.get("n")?))
             })?;
@@ -334,10 +370,11 @@ fn begin_down(db: &Connection, new: &NewDown, now_ms: i64) -> Result<(), Fault> 
 
 /// A node's power-down that is done is over once something new begins.
 fn close_done_downs(db: &Connection, name: &str, now_ms: i64) -> Result<(), Fault> {
-    db.prepare_cached(
+    // LIVE is implied, and lets the small index of live power-downs be used.
+    db.prepare_cached(&format!(
         "UPDATE attempt SET state = 'closed', updated_ms = ?2
-         WHERE node = ?1 AND direction = 'down' AND state = 'done'",
-    )?
+         WHERE node = ?1 AND direction = 'down' AND state = 'done' AND {LIVE}"
+    ))?
     .execute(params![name, now_ms])?;
     Ok(())
 }

@@ -118,8 +118,8 @@ impl State {
         {
             let mut stmt = tx.prepare_cached(
                 "INSERT OR REPLACE INTO bucket
-                     (provider, principal, class, tokens, at_ms, blocked_ms, seen_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                     (provider, principal, class, tokens, at_ms, blocked_ms, left_tokens, seen_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
             for key in &self.unwritten {
                 let Some(b) = self.buckets.get(key) else {
@@ -132,6 +132,7 @@ impl State {
                     b.tokens,
                     b.at_ms,
                     b.blocked_ms,
+                    b.left,
                     b.seen_ms,
                 ])?;
             }
@@ -142,7 +143,7 @@ impl State {
 }
 
 fn load(conn: &Connection, key: &BucketKey) -> Result<Option<Bucket>, Fault> {
-    let sql = "SELECT tokens, at_ms, blocked_ms, seen_ms FROM bucket
+    let sql = "SELECT tokens, at_ms, blocked_ms, left_tokens, seen_ms FROM bucket
                WHERE provider = ?1 AND principal = ?2 AND class = ?3";
     query_one(
         conn,
@@ -153,7 +154,8 @@ fn load(conn: &Connection, key: &BucketKey) -> Result<Option<Bucket>, Fault> {
                 tokens: row.get(0)?,
                 at_ms: row.get(1)?,
                 blocked_ms: row.get(2)?,
-                seen_ms: row.get(3)?,
+                left: row.get(3)?,
+                seen_ms: row.get(4)?,
             })
         },
     )

@@ -48,8 +48,8 @@ CREATE TABLE attempt (
 ) STRICT;
 CREATE INDEX attempt_node ON attempt (node, generation);
 CREATE INDEX attempt_call ON attempt (call);
-CREATE INDEX attempt_state ON attempt (state);
-CREATE INDEX attempt_started ON attempt (started_ms);
+CREATE INDEX attempt_live ON attempt (id) WHERE state IN ('unknown', 'accepted', 'done');
+CREATE INDEX attempt_started ON attempt (started_ms) WHERE direction = 'up';
 -- The file itself holds no two power-ups of one node that may both have made a
 -- machine, whatever the code does.
 CREATE UNIQUE INDEX attempt_one_up ON attempt (node)
@@ -72,13 +72,14 @@ CREATE TABLE dry (placement TEXT PRIMARY KEY, until_ms INTEGER NOT NULL, error T
 CREATE TABLE sighting (key TEXT PRIMARY KEY, first_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE bucket (
-    provider   TEXT NOT NULL,
-    principal  TEXT NOT NULL,
-    class      TEXT NOT NULL,
-    tokens     REAL NOT NULL,
-    at_ms      INTEGER NOT NULL,
-    blocked_ms INTEGER NOT NULL,
-    seen_ms    INTEGER NOT NULL,
+    provider    TEXT NOT NULL,
+    principal   TEXT NOT NULL,
+    class       TEXT NOT NULL,
+    tokens      REAL NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    blocked_ms  INTEGER NOT NULL,
+    left_tokens REAL NOT NULL,
+    seen_ms     INTEGER NOT NULL,
     PRIMARY KEY (provider, principal, class)
 ) STRICT, WITHOUT ROWID;
 

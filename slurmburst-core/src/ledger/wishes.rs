@@ -172,9 +172,11 @@ fn record_one(db: &Connection, new: &NewWish, now_ms: i64) -> Result<Wish, Fault
         Direction::Up => (Generation(floor.unwrap_or(0)), "wish-up"),
     };
     db.prepare_cached(
-        "INSERT OR REPLACE INTO wish
-             (node, generation, floor, direction, deadline_ms, created_ms, program)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO wish (node, generation, floor, direction, deadline_ms, created_ms, program)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (node) DO UPDATE SET
+             generation = ?2, floor = ?3, direction = ?4, deadline_ms = ?5, created_ms = ?6,
+             program = ?7, settled_ms = NULL, error = NULL",
     )?
     .execute(params![
         name,

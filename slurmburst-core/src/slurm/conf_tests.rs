@@ -147,7 +147,7 @@ proptest! {
     ) {
         let text: String = lines.iter().map(|(k, v, rest)| format!("{k}={v}{rest}\n")).collect();
         if let Ok(conf) = SlurmConf::from_lines(&conf_text::lines_of(&text)) {
-            conf.resume_timeout(&node("a1"));
+            let _ = conf.resume_timeout(&node("a1"));
         }
     }
 

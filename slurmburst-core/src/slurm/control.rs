@@ -192,7 +192,7 @@ impl SlurmErrorKind {
         match self {
             SlurmErrorKind::NotRunnable => "set `scontrol` in the [slurm] part of the site file",
             SlurmErrorKind::Timeout | SlurmErrorKind::Unreachable => {
-                "see that slurmctld runs and munge works; the next pass asks again"
+                "see that slurmctld and munge run and slurm.conf can be read; the next pass asks again"
             }
             SlurmErrorKind::Refused => {
                 "run the command by hand as the SlurmUser; the log of slurmctld says more"

@@ -155,14 +155,15 @@ impl NodeState {
             base: Base::Unknown,
             flags: Vec::new(),
         };
-        for (at, part) in text.trim().split('+').enumerate() {
-            let word = part.trim().trim_end_matches(|c| mark(c).is_some());
+        for (at, part) in text.split('+').enumerate() {
+            let part = part.trim_start();
+            let word = part.trim_end_matches(|c: char| c.is_whitespace() || mark(c).is_some());
             if at == 0 && !word.is_empty() {
-                state.base = Base::from_word(word.trim_end());
+                state.base = Base::from_word(word);
             } else if !word.is_empty() {
-                state.insert(Flag::from_word(word.trim_end()));
+                state.insert(Flag::from_word(word));
             }
-            for flag in part.trim()[word.len()..].chars().filter_map(mark) {
+            for flag in part[word.len()..].chars().filter_map(mark) {
                 state.insert(flag);
             }
         }

@@ -110,6 +110,7 @@ fn reason(text: &str) -> Reason {
             break;
         };
         if let Some((by, at)) = stamp.rsplit_once('@')
+            && !by.contains([' ', '['])
             && let Some(at_ms) = utc_ms(at)
         {
             let text = text[..open].to_owned();

@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_sample_is_read() {
-        let Some(samples) = crate::slurm::samples("resume_") else {
+        let Some(samples) = crate::slurm::samples::samples("resume_") else {
             return;
         };
         let mut read = 0;

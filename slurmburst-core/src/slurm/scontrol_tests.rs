@@ -1,5 +1,6 @@
 //! With scripts in scontrol's place.
 
+use super::super::plan::BATCH_BYTES;
 use super::*;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;

@@ -186,6 +186,43 @@ fn ten_thousand_wishes_and_calls_take_less_than_half_a_second_each() {
     let begun = Instant::now();
     assert_eq!(l.settle(&settled).unwrap(), 10_000);
     timed("settle", begun);
+
+    // Down again, and up again, over ten thousand that are live and done.
+    let downs: Vec<_> = recorded
+        .iter()
+        .map(|w| down(w.node.as_str(), w.generation.0, Some("i")))
+        .collect();
+    let begun = Instant::now();
+    l.begin_downs(&downs).unwrap();
+    timed("begin_downs", begun);
+    let updates: Vec<_> = downs
+        .into_iter()
+        .map(|d| {
+            let e = event(d.node.as_str(), "done");
+            AttemptUpdate::down(d.node, d.instance, AttemptState::Done, e)
+        })
+        .collect();
+    assert_eq!(l.record_outcomes(&updates).unwrap(), 10_000);
+    let begun = Instant::now();
+    let over: Vec<_> = recorded
+        .iter()
+        .map(|w| (w.node.clone(), w.generation))
+        .collect();
+    assert_eq!(l.close_all(&over).unwrap(), 20_000);
+    timed("close_all", begun);
+    let again: Vec<_> = calls
+        .into_iter()
+        .map(|mut c| {
+            c.call.id.push('b');
+            c
+        })
+        .collect();
+    let begun = Instant::now();
+    l.begin_calls(&again).unwrap();
+    timed("begin_calls again", begun);
+    let begun = Instant::now();
+    assert_eq!(l.power_ups_since(0).unwrap().len(), 10_000);
+    timed("power_ups_since", begun);
 }
 
 #[derive(Debug, Clone)]
