@@ -48,7 +48,11 @@ use slurmburst::provider::{
 fn main() -> ExitCode {
     let mut kinds = slurmburst::kinds();
     kinds.push(Arc::new(FolderKind));
-    let name = std::env::args_os().next().unwrap_or_default().to_string_lossy().into_owned();
+    let name = std::env::args_os()
+        .next()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     match name {
         name if name.ends_with("resume-fail") => slurmburst::app::resume_fail(&kinds),
         name if name.ends_with("suspend") => slurmburst::app::suspend(&kinds),
@@ -65,7 +69,11 @@ impl ProviderKind for FolderKind {
         "folder"
     }
 
-    fn provider(&self, config: &ConfigTable, around: &Surroundings) -> Result<Arc<dyn CloudProvider>, ConfigError> {
+    fn provider(
+        &self,
+        config: &ConfigTable,
+        around: &Surroundings,
+    ) -> Result<Arc<dyn CloudProvider>, ConfigError> {
         config.only(&["dir"])?;
         let dir = config.path_of("dir")?;
         let dir = dir.unwrap_or_else(|| around.state_dir.join(&around.provider));
@@ -75,11 +83,18 @@ impl ProviderKind for FolderKind {
     /// A placement's own keys. `size` and `zone` make its name in logs.
     fn template(&self, config: &ConfigTable, _: Lifecycle) -> Result<Template, ConfigError> {
         config.only(&["size"])?;
-        Ok(Template { size: config.str("size")?.map(str::to_owned), ..Template::default() })
+        Ok(Template {
+            size: config.str("size")?.map(str::to_owned),
+            ..Template::default()
+        })
     }
 
     /// What `slurmburst check` could ask it. It has nothing to say.
-    fn operator(&self, _: &ConfigTable, _: &Surroundings) -> Result<Option<Arc<dyn Operator>>, ConfigError> {
+    fn operator(
+        &self,
+        _: &ConfigTable,
+        _: &Surroundings,
+    ) -> Result<Option<Arc<dyn Operator>>, ConfigError> {
         Ok(None)
     }
 }
@@ -114,10 +129,25 @@ impl Folder {
 
     /// The same call twice is the same machine: the name is what the cloud keeps
     /// unique, and the call in the tags says whether it is ours.
-    fn make(&self, cx: &Context, call: &Call, node: &NodeName, generation: Generation) -> Result<Outcome> {
+    fn make(
+        &self,
+        cx: &Context,
+        call: &Call,
+        node: &NodeName,
+        generation: Generation,
+    ) -> Result<Outcome> {
         let id = format!("{node}@{}", call.id);
-        let size = call.request.get("size").and_then(|s| s.as_str()).map(str::to_owned);
-        let tags = Tags { id, call: call.id.clone(), generation, size };
+        let size = call
+            .request
+            .get("size")
+            .and_then(|s| s.as_str())
+            .map(str::to_owned);
+        let tags = Tags {
+            id,
+            call: call.id.clone(),
+            generation,
+            size,
+        };
         let dir = self.of(cx);
         match publish(&dir, node.as_str(), &tags) {
             Ok(()) => {}
@@ -130,7 +160,10 @@ impl Folder {
             }
             Err(e) => return Err(failed(&dir, &e)),
         }
-        Ok(Outcome::Done(Machine { instance: Some(tags.id), ..Machine::default() }))
+        Ok(Outcome::Done(Machine {
+            instance: Some(tags.id),
+            ..Machine::default()
+        }))
     }
 
     fn unmake(&self, cx: &Context, down: &PowerDown) -> Result<Outcome> {
@@ -155,7 +188,9 @@ impl Folder {
             let text = format!("{nodes} nodes in one batch, {most} are the most");
             return Some(Outcome::Failed(Error::new(ErrorKind::Invalid, text)));
         }
-        cx.remaining().is_zero().then(|| Outcome::Skipped("the deadline had passed".into()))
+        cx.remaining()
+            .is_zero()
+            .then(|| Outcome::Skipped("the deadline had passed".into()))
     }
 }
 
@@ -174,9 +209,15 @@ impl CloudProvider for Folder {
         };
         for entry in entries {
             let path = entry.map_err(|e| failed(&dir, &e))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             // What is being written has a dot in front.
-            let Some(node) = NodeName::new(&name).ok().filter(|n| plain(n).is_ok()) else { continue };
+            let Some(node) = NodeName::new(&name).ok().filter(|n| plain(n).is_ok()) else {
+                continue;
+            };
             match read(&path) {
                 Ok(tags) => listing.instances.push(Instance {
                     node,
@@ -190,7 +231,10 @@ impl CloudProvider for Folder {
                 }),
                 Err(e) if e.kind() == Io::NotFound => {}
                 // Never leave out in silence what may exist.
-                Err(e) => listing.gaps.push(Gap { scope: name, error: failed(&path, &e) }),
+                Err(e) => listing.gaps.push(Gap {
+                    scope: name,
+                    error: failed(&path, &e),
+                }),
             }
         }
         Ok(listing)
@@ -202,7 +246,8 @@ impl CloudProvider for Folder {
             let refused = self.refused(cx, call.nodes.len());
             for node in &call.nodes {
                 let outcome = refused.clone().unwrap_or_else(|| {
-                    self.make(cx, call, &node.name, node.generation).unwrap_or_else(Outcome::Failed)
+                    self.make(cx, call, &node.name, node.generation)
+                        .unwrap_or_else(Outcome::Failed)
                 });
                 outcomes.set(&node.name, outcome);
             }
@@ -215,7 +260,8 @@ impl CloudProvider for Folder {
         let refused = self.refused(cx, batch.len());
         for down in batch {
             let outcome = refused.clone();
-            let outcome = outcome.unwrap_or_else(|| self.unmake(cx, down).unwrap_or_else(Outcome::Failed));
+            let outcome =
+                outcome.unwrap_or_else(|| self.unmake(cx, down).unwrap_or_else(Outcome::Failed));
             outcomes.set(&down.node, outcome);
         }
         outcomes
@@ -223,12 +269,18 @@ impl CloudProvider for Folder {
 
     /// Nothing is ever merely accepted here, so nothing is asked for later.
     async fn poll(&self, _: &Context, pending: &[Pending]) -> Outcomes {
-        Outcomes::all(pending.iter().map(|p| p.node.clone()), &Outcome::AlreadyDone)
+        Outcomes::all(
+            pending.iter().map(|p| p.node.clone()),
+            &Outcome::AlreadyDone,
+        )
     }
 
     /// Nor is anything left behind.
     async fn tidy(&self, _: &Context, chores: &[Chore]) -> Outcomes {
-        Outcomes::all(chores.iter().map(|c| c.node().clone()), &Outcome::AlreadyDone)
+        Outcomes::all(
+            chores.iter().map(|c| c.node().clone()),
+            &Outcome::AlreadyDone,
+        )
     }
 
     /// The requests as they will be stored and sent. Pure.
@@ -236,7 +288,12 @@ impl CloudProvider for Folder {
         nodes.iter().try_for_each(plain)?;
         let request = json!({ "size": placement.template.size });
         let batches = nodes.chunks(self.capabilities.max_batch);
-        Ok(batches.map(|nodes| Rendered { nodes: nodes.to_vec(), request: request.clone() }).collect())
+        Ok(batches
+            .map(|nodes| Rendered {
+                nodes: nodes.to_vec(),
+                request: request.clone(),
+            })
+            .collect())
     }
 }
 
@@ -311,7 +368,9 @@ mod tests {
 
         fn nodes(&self, count: usize) -> Vec<NodeName> {
             let first = self.named.fetch_add(count, Ordering::Relaxed);
-            (first..first + count).map(|n| NodeName::new(&format!("c{n}")).unwrap()).collect()
+            (first..first + count)
+                .map(|n| NodeName::new(&format!("c{n}")).unwrap())
+                .collect()
         }
 
         fn placement(&self, lifecycle: Lifecycle) -> Option<Placement> {
@@ -328,7 +387,12 @@ mod tests {
         }
 
         async fn other_clusters_instance(&self, node: &NodeName) -> bool {
-            let tags = Tags { id: "x".into(), call: "x".into(), generation: Generation(1), size: None };
+            let tags = Tags {
+                id: "x".into(),
+                call: "x".into(),
+                generation: Generation(1),
+                size: None,
+            };
             publish(&self.dir.path().join("theirs"), node.as_str(), &tags).unwrap();
             true
         }

@@ -79,7 +79,11 @@ fn row(event: &Event) -> Vec<Cell> {
         _ => Colour::Plain,
     };
     let mut detail = event.detail.clone().unwrap_or_default();
-    if let Some(id) = event.request_id.as_ref().filter(|id| !detail.contains(id.as_str())) {
+    if let Some(id) = event
+        .request_id
+        .as_ref()
+        .filter(|id| !detail.contains(id.as_str()))
+    {
         let gap = if detail.is_empty() { "" } else { " " };
         detail.push_str(&format!("{gap}[request {id}]"));
     }
@@ -88,7 +92,11 @@ fn row(event: &Event) -> Vec<Cell> {
         event.node.as_str().into(),
         Cell::new(&event.what, colour),
         event.placement.as_deref().unwrap_or_default().into(),
-        event.duration_ms.map(time::length).unwrap_or_default().into(),
+        event
+            .duration_ms
+            .map(time::length)
+            .unwrap_or_default()
+            .into(),
         detail.into(),
     ]
 }

@@ -22,10 +22,20 @@ const DEFAULT_RESUME_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) fn programs(conf: &SlurmConf, path: &Path) -> Vec<Finding> {
     let set = [
         ("ResumeProgram", &conf.resume_program, "slurmburst-resume"),
-        ("SuspendProgram", &conf.suspend_program, "slurmburst-suspend"),
-        ("ResumeFailProgram", &conf.resume_fail_program, "slurmburst-resume-fail"),
+        (
+            "SuspendProgram",
+            &conf.suspend_program,
+            "slurmburst-suspend",
+        ),
+        (
+            "ResumeFailProgram",
+            &conf.resume_fail_program,
+            "slurmburst-resume-fail",
+        ),
     ];
-    set.into_iter().map(|(key, value, ours)| program(key, value.as_deref(), ours, path)).collect()
+    set.into_iter()
+        .map(|(key, value, ours)| program(key, value.as_deref(), ours, path))
+        .collect()
 }
 
 fn program(key: &str, value: Option<&str>, ours: &str, path: &Path) -> Finding {
@@ -44,10 +54,16 @@ fn program(key: &str, value: Option<&str>, ours: &str, path: &Path) -> Finding {
     };
     let file = Path::new(value);
     if !file.is_absolute() {
-        return Finding::error(key, format!("{value} is no absolute path"), fix(&installed(ours)));
+        return Finding::error(
+            key,
+            format!("{value} is no absolute path"),
+            fix(&installed(ours)),
+        );
     }
     if value.contains(char::is_whitespace) {
-        let found = format!("{value}: Slurm gives it no arguments of yours and takes the blank for part of the name");
+        let found = format!(
+            "{value}: Slurm gives it no arguments of yours and takes the blank for part of the name"
+        );
         return Finding::error(key, found, fix(&installed(ours)));
     }
     let mode = match std::fs::metadata(file) {
@@ -55,16 +71,25 @@ fn program(key: &str, value: Option<&str>, ours: &str, path: &Path) -> Finding {
         Ok(meta) => meta.permissions().mode() & 0o7777,
     };
     if mode & 0o022 != 0 {
-        let found = format!("{value} may be written to by others (mode {mode:04o}): Slurm refuses to run it");
+        let found = format!(
+            "{value} may be written to by others (mode {mode:04o}): Slurm refuses to run it"
+        );
         return Finding::error(key, found, format!("chmod go-w {value}"));
     }
     if !executable(file) {
         let found = format!("{value} is not executable for SlurmUser");
         return Finding::error(key, found, format!("chmod 755 {value}"));
     }
-    let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = file
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     if name.starts_with("slurmburst-") && name != ours {
-        return Finding::error(key, format!("{value} is the wrong one of ours"), fix(&installed(ours)));
+        return Finding::error(
+            key,
+            format!("{value} is the wrong one of ours"),
+            fix(&installed(ours)),
+        );
     }
     Finding::ok(key, value)
 }
@@ -72,8 +97,13 @@ fn program(key: &str, value: Option<&str>, ours: &str, path: &Path) -> Finding {
 /// Where a program of ours is likely to be: beside this one.
 fn installed(program: &str) -> String {
     let here = std::env::current_exe().ok();
-    let beside = here.and_then(|p| Some(p.parent()?.join(program))).filter(|p| p.is_file());
-    beside.map_or_else(|| format!("/usr/sbin/{program}"), |p| p.display().to_string())
+    let beside = here
+        .and_then(|p| Some(p.parent()?.join(program)))
+        .filter(|p| p.is_file());
+    beside.map_or_else(
+        || format!("/usr/sbin/{program}"),
+        |p| p.display().to_string(),
+    )
 }
 
 /// Times, and what SlurmctldParameters must not lack. What depends on Slurm's
@@ -83,7 +113,9 @@ pub(super) fn settings(conf: &SlurmConf, path: &Path, site: Option<&Site>) -> Ve
     let mut findings = Vec::new();
     // A machine of this host is there at once; a cloud's takes minutes.
     let far = site.is_some_and(|s| {
-        s.providers.iter().any(|p| p.provider.capabilities().needs_cluster_id)
+        s.providers
+            .iter()
+            .any(|p| p.provider.capabilities().needs_cluster_id)
     });
     let times = format!(
         "ResumeTimeout {} s, SuspendTimeout {} s",
@@ -107,8 +139,15 @@ pub(super) fn settings(conf: &SlurmConf, path: &Path, site: Option<&Site>) -> Ve
     if let Some(site) = site {
         let margin = site.margin(conf.resume_timeout);
         if conf.resume_timeout.saturating_sub(margin) < site.return_after {
-            let found = format!("return_after is {:?}, longer than a node has time to come up", site.return_after);
-            findings.push(Finding::warning("return_after", found, "set return_after = \"2s\" in the site file"));
+            let found = format!(
+                "return_after is {:?}, longer than a node has time to come up",
+                site.return_after
+            );
+            findings.push(Finding::warning(
+                "return_after",
+                found,
+                "set return_after = \"2s\" in the site file",
+            ));
         }
     }
     findings
@@ -129,7 +168,10 @@ pub(super) fn nodes(conf: &SlurmConf, path: &Path, site: &Site) -> Vec<Finding> 
     if !missing.is_empty() {
         findings.push(Finding::error(
             "nodes",
-            format!("{} of {file}: no NodeName line of {shown} has them", brief(&missing)),
+            format!(
+                "{}: in {file}, and on no NodeName line of {shown}",
+                brief(&missing)
+            ),
             format!("in {shown}: NodeName={} State=CLOUD ...", brief(&missing)),
         ));
     }
@@ -137,24 +179,33 @@ pub(super) fn nodes(conf: &SlurmConf, path: &Path, site: &Site) -> Vec<Finding> 
     if !fixed.is_empty() {
         findings.push(Finding::warning(
             "nodes",
-            format!("{} are not State=CLOUD in {shown}: Slurm takes them for up at its start", brief(&fixed)),
+            format!(
+                "{}: not State=CLOUD in {shown}, so that Slurm takes them for up when it starts",
+                brief(&fixed)
+            ),
             format!("in {shown}: State=CLOUD on their NodeName line"),
         ));
     }
     let foreign = &cloud - &ours;
     if !foreign.is_empty() {
-        let found = format!("{} are State=CLOUD in {shown} and in no group of {file}", brief(&foreign));
+        let found = format!(
+            "{}: State=CLOUD in {shown}, and in no group of {file}",
+            brief(&foreign)
+        );
         findings.push(match site.unknown_nodes {
-            UnknownNodes::Ignore => Finding::ok("nodes", format!("{found}: left to another program")),
+            UnknownNodes::Ignore => Finding::ok("nodes", format!("{found}; left to another program")),
             UnknownNodes::Refuse => Finding::error(
                 "nodes",
-                format!("{found}: each power-up of them would be refused"),
+                format!("{found}; a power-up would be refused"),
                 format!("add a [[nodes]] group with hostlist = \"{}\", or set unknown_nodes = \"ignore\"", brief(&foreign)),
             ),
         });
     }
     if findings.is_empty() {
-        findings.push(Finding::ok("nodes", format!("{} in both files", ours.len())));
+        findings.push(Finding::ok(
+            "nodes",
+            format!("{} in both files", ours.len()),
+        ));
     }
     findings.extend(call_length(&ours));
     findings
@@ -203,8 +254,14 @@ mod tests {
         let set = |text: &str| text.parse::<HostSet>().unwrap();
         assert!(call_length(&set("c[1-4000]")).is_none());
         let suffixed = set("queue1-dy-c5xlarge-[00001-04681]-ib");
-        assert!(call_length(&suffixed).is_none(), "4,681 are the most that Slurm was seen to pass");
+        assert!(
+            call_length(&suffixed).is_none(),
+            "4,681 are the most that Slurm was seen to pass"
+        );
         assert!(call_length(&set("queue1-dy-c5xlarge-[00001-04682]-ib")).is_some());
-        assert!(call_length(&set("c[1-60000]")).is_some(), "every other one of them");
+        assert!(
+            call_length(&set("c[1-60000]")).is_some(),
+            "every other one of them"
+        );
     }
 }

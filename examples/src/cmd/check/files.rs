@@ -38,11 +38,16 @@ pub(super) fn executable(file: &Path) -> bool {
 /// Whether what follows is about the right user.
 pub(super) fn user(slurm_user: &str) -> Option<Finding> {
     let me = me();
-    (me != slurm_user && !slurm_user.parse::<u32>().is_ok_and(|uid| Uid::effective().as_raw() == uid))
-        .then(|| {
-            let found = format!("this runs as {me}, and SlurmUser is {slurm_user}: what follows is what {me} may do");
-            Finding::warning("user", found, "sudo slurmburst check")
-        })
+    (me != slurm_user
+        && !slurm_user
+            .parse::<u32>()
+            .is_ok_and(|uid| Uid::effective().as_raw() == uid))
+    .then(|| {
+        let found = format!(
+            "this runs as {me}, and SlurmUser is {slurm_user}: what follows is what {me} may do"
+        );
+        Finding::warning("user", found, "sudo slurmburst check")
+    })
 }
 
 /// The first folder from here up that exists.
@@ -70,24 +75,39 @@ pub(super) fn state_dir(site: &Site, slurm_user: &str) -> Vec<Finding> {
         Err(_) => {
             let parent = existing(dir);
             if access(&parent, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
-                findings.push(Finding::ok(what, format!("{shown} is not there yet, and will be made")));
+                findings.push(Finding::ok(
+                    what,
+                    format!("{shown} is not there yet, and will be made"),
+                ));
             } else {
                 let found = format!("{shown} is not there, and {} may not make it", me());
                 findings.push(Finding::error(what, found, make));
             }
         }
         Ok(meta) if !meta.is_dir() => {
-            findings.push(Finding::error(what, format!("{shown} is no folder"), "set another state_dir"));
+            findings.push(Finding::error(
+                what,
+                format!("{shown} is no folder"),
+                "set another state_dir",
+            ));
         }
         Ok(meta) => {
             let mode = meta.permissions().mode() & 0o777;
             let all = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
             if access(dir, all).is_err() {
                 let found = format!("{shown} is not {}'s to write to", me());
-                findings.push(Finding::error(what, found, format!("chown -R {slurm_user} {shown}")));
+                findings.push(Finding::error(
+                    what,
+                    found,
+                    format!("chown -R {slurm_user} {shown}"),
+                ));
             } else if meta.uid() != Uid::effective().as_raw() {
                 let found = format!("{shown} belongs to uid {}, not to {}", meta.uid(), me());
-                findings.push(Finding::warning(what, found, format!("chown -R {slurm_user} {shown}")));
+                findings.push(Finding::warning(
+                    what,
+                    found,
+                    format!("chown -R {slurm_user} {shown}"),
+                ));
             } else if mode & 0o077 != 0 {
                 let found = format!("{shown} has mode {mode:04o}: others may look into the ledger");
                 findings.push(Finding::warning(what, found, format!("chmod 700 {shown}")));
@@ -103,16 +123,25 @@ pub(super) fn state_dir(site: &Site, slurm_user: &str) -> Vec<Finding> {
 fn filesystem(dir: &Path) -> Option<Finding> {
     let FsType(magic) = statfs(&existing(dir)).ok()?.filesystem_type();
     // Its width differs between machines, and so does its sign.
-    #[allow(clippy::unnecessary_cast, reason = "not the same type on every machine")]
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "not the same type on every machine"
+    )]
     let magic = magic as i64 & 0xffff_ffff;
     let what = "state_dir";
     if let Some((_, name)) = SHARED.iter().find(|(m, _)| *m == magic) {
-        let found = format!("{} is on {name}; SQLite's locks cannot be trusted there", dir.display());
+        let found = format!(
+            "{} is on {name}; SQLite's locks cannot be trusted there",
+            dir.display()
+        );
         let fix = "set state_dir to a folder on a local disk of this controller";
         return Some(Finding::error(what, found, fix));
     }
     (magic == TMPFS).then(|| {
-        let found = format!("{} is in memory: a reboot forgets what was wished and tried", dir.display());
+        let found = format!(
+            "{} is in memory: a reboot forgets what was wished and tried",
+            dir.display()
+        );
         Finding::warning(what, found, "set state_dir to a folder on a local disk")
     })
 }
@@ -125,14 +154,20 @@ pub(super) fn log_file(site: &Site, slurm_user: &str) -> Finding {
         return if file.is_file() && access(file, AccessFlags::W_OK).is_ok() {
             Finding::ok(what, shown.to_string())
         } else {
-            let found = format!("{shown} is not {}'s to write to; until then it goes to syslog", me());
+            let found = format!(
+                "{shown} is not {}'s to write to; until then it goes to syslog",
+                me()
+            );
             Finding::error(what, found, format!("chown {slurm_user} {shown}"))
         };
     }
     if access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
         return Finding::ok(what, format!("{shown} is not there yet, and will be made"));
     }
-    let found = format!("{shown} cannot be made by {}; until then it goes to syslog", me());
+    let found = format!(
+        "{shown} cannot be made by {}; until then it goes to syslog",
+        me()
+    );
     let fix = match folder.is_dir() {
         true => format!("install -o {slurm_user} -m 640 /dev/null {shown}"),
         false => format!("install -d -o {slurm_user} -m 755 {}", folder.display()),
@@ -149,7 +184,10 @@ pub(super) fn units(site: &Site) -> Vec<Finding> {
         "/run/systemd/system/slurmctld.service.d",
         "/usr/lib/systemd/system/slurmctld.service.d",
     ];
-    let cron = format!("run `slurmburst --config {} reconcile --quiet` every minute", site.file.display());
+    let cron = format!(
+        "run `slurmburst --config {} reconcile --quiet` every minute",
+        site.file.display()
+    );
     if !Path::new("/run/systemd/system").is_dir() {
         let found = "no systemd here, so no timer of ours";
         return vec![Finding::warning("timer", found, cron)];
@@ -163,7 +201,11 @@ pub(super) fn units(site: &Site) -> Vec<Finding> {
             "systemctl enable --now slurmburst-reconcile.timer (`slurmburst init` writes it)",
         ),
     });
-    let drop_ins = DROP_INS.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
+    let drop_ins = DROP_INS
+        .iter()
+        .filter_map(|dir| fs::read_dir(dir).ok())
+        .flatten()
+        .flatten();
     let mut texts = drop_ins.filter_map(|entry| fs::read_to_string(entry.path()).ok());
     let keeps = |text: String| text.lines().any(|l| l.trim() == "KillMode=process");
     findings.push(if texts.any(keeps) {

@@ -25,7 +25,11 @@ pub(super) fn all(site: &Site, conf: Option<&SlurmConf>) -> Vec<Finding> {
         Ok(runtime) => runtime,
         Err(_) => {
             let fix = "ulimit -n 1024, and see that there is memory";
-            findings.push(Finding::error("runtime", "no runtime could be started", fix));
+            findings.push(Finding::error(
+                "runtime",
+                "no runtime could be started",
+                fix,
+            ));
             return findings;
         }
     };
@@ -57,7 +61,11 @@ fn ledger(site: &Site) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok(what, format!("{}, whole", path.display()))];
     if let Ok(true) = ledger.paused() {
-        findings.push(Finding::warning("paused", "nothing new is started", "slurmburst unpause"));
+        findings.push(Finding::warning(
+            "paused",
+            "nothing new is started",
+            "slurmburst unpause",
+        ));
     }
     let working = Lease::is_held(&site.state_dir);
     if let Ok(Some(holder)) = ledger.holder() {
@@ -65,11 +73,21 @@ fn ledger(site: &Site) -> Vec<Finding> {
         findings.push(match working {
             true if silent > STALE_MS => Finding::warning(
                 "converger",
-                format!("pid {} holds the lease and has been silent for {}", holder.pid, time::length(silent)),
-                format!("see `slurmburst history`; `kill {}` frees the lease, and the timer goes on", holder.pid),
+                format!(
+                    "pid {} holds the lease and has been silent for {}",
+                    holder.pid,
+                    time::length(silent)
+                ),
+                format!(
+                    "see `slurmburst history`; `kill {}` frees the lease, and the timer goes on",
+                    holder.pid
+                ),
             ),
             true => Finding::ok("converger", format!("at work, pid {}", holder.pid)),
-            false => Finding::ok("converger", format!("last at work {} ago", time::length(silent))),
+            false => Finding::ok(
+                "converger",
+                format!("last at work {} ago", time::length(silent)),
+            ),
         });
     }
     findings
@@ -77,7 +95,8 @@ fn ledger(site: &Site) -> Vec<Finding> {
 
 async fn slurm(site: &Site, conf: Option<&SlurmConf>) -> Vec<Finding> {
     let slurm = &site.slurm;
-    let scontrol = Scontrol::new(slurm.scontrol.clone(), slurm.conf.clone()).time_limit(slurm.timeout);
+    let scontrol =
+        Scontrol::new(slurm.scontrol.clone(), slurm.conf.clone()).time_limit(slurm.timeout);
     let shown = slurm.scontrol.display();
     let version = match scontrol.version().await {
         Ok(version) => version,
@@ -93,16 +112,29 @@ async fn slurm(site: &Site, conf: Option<&SlurmConf>) -> Vec<Finding> {
     }
     match scontrol.ping().await {
         Err(e) => {
-            let fix = format!("systemctl status slurmctld munge; then SLURM_CONF={} {shown} ping", slurm.conf.display());
+            let fix = format!(
+                "systemctl status slurmctld munge; then SLURM_CONF={} {shown} ping",
+                slurm.conf.display()
+            );
             findings.push(Finding::error("slurmctld", e.to_string(), fix));
             return findings;
         }
         Ok(acting) if acting.is_this_host => {
-            findings.push(Finding::ok("slurmctld", format!("{} acts, this host", acting.host)));
+            findings.push(Finding::ok(
+                "slurmctld",
+                format!("{} acts, this host", acting.host),
+            ));
         }
         Ok(acting) => {
-            let found = format!("{} acts ({}), not this host: nothing is done here meanwhile", acting.host, acting.role);
-            findings.push(Finding::warning("slurmctld", found, "nothing, if this is a backup controller"));
+            let found = format!(
+                "{} acts ({}), not this host: nothing is done here meanwhile",
+                acting.host, acting.role
+            );
+            findings.push(Finding::warning(
+                "slurmctld",
+                found,
+                "nothing, if this is a backup controller",
+            ));
         }
     }
     findings.push(match scontrol.nodes(Which::All).await {
@@ -134,7 +166,10 @@ fn shows_powered_down(conf: &SlurmConf, version: SlurmVersion) -> Finding {
     match version.major {
         ..=22 => Finding::error(what, found, fix),
         23 => Finding::warning(what, found.replace("hides", "may hide"), fix),
-        24.. => Finding::ok(what, format!("no `cloud`, which Slurm {version} does not need")),
+        24.. => Finding::ok(
+            what,
+            format!("no `cloud`, which Slurm {version} does not need"),
+        ),
     }
 }
 
@@ -156,12 +191,25 @@ fn addresses(conf: &SlurmConf, version: SlurmVersion) -> Option<Finding> {
 async fn provider(site: &Site, p: &SiteProvider) -> Vec<Finding> {
     let what = format!("provider {}", p.name);
     let kinds = slurmburst::kinds();
-    let Some(kind) = kinds.iter().find(|k| k.name() == p.kind) else { return Vec::new() };
+    let Some(kind) = kinds.iter().find(|k| k.name() == p.kind) else {
+        return Vec::new();
+    };
     let around = Surroundings::new(&p.name, &site.cluster_id, &site.slurm.conf, &site.state_dir);
     let operator = match kind.operator(&p.config, &around) {
         Ok(Some(operator)) => operator,
-        Ok(None) => return vec![Finding::ok(what, format!("{} has no checks of its own", p.kind))],
-        Err(e) => return vec![Finding::error(what, e.to_string(), "correct the site file there")],
+        Ok(None) => {
+            return vec![Finding::ok(
+                what,
+                format!("{} has no checks of its own", p.kind),
+            )];
+        }
+        Err(e) => {
+            return vec![Finding::error(
+                what,
+                e.to_string(),
+                "correct the site file there",
+            )];
+        }
     };
     let groups = site.policy.groups().iter();
     let here = groups.filter(|g| g.placements.iter().any(|at| at.provider == p.name));
@@ -171,7 +219,11 @@ async fn provider(site: &Site, p: &SiteProvider) -> Vec<Finding> {
         Ok(findings) => findings,
         Err(_) => {
             let found = format!("its checks took longer than {} s", PROVIDER_LIMIT.as_secs());
-            return vec![Finding::error(what, found, "see that its cloud can be reached from here")];
+            return vec![Finding::error(
+                what,
+                found,
+                "see that its cloud can be reached from here",
+            )];
         }
     };
     for finding in &mut findings {

@@ -20,7 +20,7 @@ use slurmburst::site::{
 use slurmburst::slurm::conf::SlurmConf;
 
 use crate::failure::{BAD_NEWS, Outcome};
-use crate::out::{Colour, Out, Progress};
+use crate::out::{Colour, Out, Progress, plural};
 use crate::site::environment;
 use crate::table::{Cell, Table};
 
@@ -64,13 +64,22 @@ pub(crate) fn run(args: &Args, config: Option<&Path>) -> Outcome {
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     let mut out = Out::new();
     if args.json {
-        out.json(&Checked { ok: errors == 0, errors, warnings, findings: &findings })?;
+        out.json(&Checked {
+            ok: errors == 0,
+            errors,
+            warnings,
+            findings: &findings,
+        })?;
     } else {
         print(&mut out, &findings)?;
         let words = match (errors, warnings) {
             (0, 0) => "this would work".to_owned(),
-            (0, w) => format!("this would work; {w} warnings"),
-            (e, w) => format!("this would not work: {e} errors, {w} warnings"),
+            (0, w) => format!("this would work; {}", plural(w, "warning")),
+            (e, w) => format!(
+                "this would not work: {}, {}",
+                plural(e, "error"),
+                plural(w, "warning")
+            ),
         };
         out.line(&words)?;
     }
@@ -88,7 +97,11 @@ fn print(out: &mut Out, findings: &[Finding]) -> std::io::Result<()> {
         };
         table.row(vec![level, (&finding.what).into(), (&finding.found).into()]);
         if let Some(fix) = &finding.fix {
-            table.row(vec![Cell::default(), Cell::default(), format!("fix: {fix}").into()]);
+            table.row(vec![
+                Cell::default(),
+                Cell::default(),
+                format!("fix: {fix}").into(),
+            ]);
         }
     }
     table.print(out)
@@ -112,7 +125,10 @@ fn check(config: Option<&Path>) -> Vec<Finding> {
         findings.extend(conf::nodes(conf, &known.conf_path, site));
     }
     if let Some(site) = &known.site {
-        let user = known.conf.as_ref().map_or("root", |c| c.slurm_user.as_str());
+        let user = known
+            .conf
+            .as_ref()
+            .map_or("root", |c| c.slurm_user.as_str());
         findings.extend(files::state_dir(site, user));
         findings.push(files::log_file(site, user));
         findings.extend(live::all(site, known.conf.as_ref()));
@@ -125,16 +141,30 @@ fn check(config: Option<&Path>) -> Vec<Finding> {
 fn read_files(config: Option<&Path>, findings: &mut Vec<Finding>) -> Known {
     let env = environment();
     let file = locate(config, |name| std::env::var_os(name));
-    let text = file.as_ref().ok().and_then(|file| std::fs::read_to_string(file).ok());
+    let text = file
+        .as_ref()
+        .ok()
+        .and_then(|file| std::fs::read_to_string(file).ok());
     let stated = text.and_then(|text| Glimpse::of(&text).slurm_conf);
-    let both = env.slurm_conf.clone().zip(stated.clone()).filter(|(a, b)| a != b);
+    let both = env
+        .slurm_conf
+        .clone()
+        .zip(stated.clone())
+        .filter(|(a, b)| a != b);
     let conf_path = env.slurm_conf.clone().or(stated);
     let conf_path = conf_path.unwrap_or_else(|| PathBuf::from(DEFAULT_SLURM_CONF));
     if let Some((a, b)) = both {
         findings.push(Finding::warning(
             "slurm.conf",
-            format!("$SLURM_CONF is {}, and [slurm] conf of the site file is {}", a.display(), b.display()),
-            format!("unset SLURM_CONF, or set [slurm] conf = \"{}\"", a.display()),
+            format!(
+                "$SLURM_CONF is {}, and [slurm] conf of the site file is {}",
+                a.display(),
+                b.display()
+            ),
+            format!(
+                "unset SLURM_CONF, or set [slurm] conf = \"{}\"",
+                a.display()
+            ),
         ));
     }
     let conf = match SlurmConf::load(&conf_path) {
@@ -143,7 +173,8 @@ fn read_files(config: Option<&Path>, findings: &mut Vec<Finding>) -> Known {
             Some(conf)
         }
         Err(e) => {
-            let fix = "set SLURM_CONF, or [slurm] conf of the site file, to this cluster's slurm.conf";
+            let fix =
+                "set SLURM_CONF, or [slurm] conf of the site file, to this cluster's slurm.conf";
             findings.push(Finding::error("slurm.conf", e.to_string(), fix));
             None
         }
@@ -157,8 +188,14 @@ fn read_files(config: Option<&Path>, findings: &mut Vec<Finding>) -> Known {
             }
         }
     }
-    let site = file.ok_or_none(findings).and_then(|file| read_site(&file, &conf_path, conf.as_ref(), findings));
-    Known { conf_path, conf, site }
+    let site = file
+        .ok_or_none(findings)
+        .and_then(|file| read_site(&file, &conf_path, conf.as_ref(), findings));
+    Known {
+        conf_path,
+        conf,
+        site,
+    }
 }
 
 /// A value, or a finding about why there is none.
@@ -168,8 +205,14 @@ trait OkOrFinding<T> {
 
 impl<T> OkOrFinding<T> for Result<T, slurmburst::config::ConfigError> {
     fn ok_or_none(self, findings: &mut Vec<Finding>) -> Option<T> {
-        self.map_err(|e| findings.push(Finding::error("site file", e.to_string(), "slurmburst init")))
-            .ok()
+        self.map_err(|e| {
+            findings.push(Finding::error(
+                "site file",
+                e.to_string(),
+                "slurmburst init",
+            ))
+        })
+        .ok()
     }
 }
 
@@ -185,17 +228,24 @@ fn read_site(
         absent_kinds: Vec::new(),
     };
     let broken = |error: &slurmburst::config::ConfigError| {
-        let fix = format!("edit {} there; docs/site-file.md lists every key", file.display());
+        let fix = format!(
+            "edit {} there; docs/site-file.md lists every key",
+            file.display()
+        );
         Finding::error("site file", error.to_string(), fix)
     };
     match load_or_last_good(file, &slurmburst::kinds(), &context) {
         Ok(Loaded { site, broken: None }) => {
-            let (groups, nodes) = (site.policy.groups().len(), site.nodes().len());
-            let found = format!("{}: {groups} groups, {nodes} nodes", file.display());
+            let groups = plural(site.policy.groups().len(), "group");
+            let nodes = plural(site.nodes().len(), "node");
+            let found = format!("{}: {groups}, {nodes}", file.display());
             findings.push(Finding::ok("site file", found));
             Some(site)
         }
-        Ok(Loaded { site, broken: Some(error) }) => {
+        Ok(Loaded {
+            site,
+            broken: Some(error),
+        }) => {
             findings.push(broken(&error));
             let found = "the last good copy is in use: nothing new is started, all else goes on";
             findings.push(Finding::warning("site file", found, "mend the error above"));

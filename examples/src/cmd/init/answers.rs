@@ -33,26 +33,41 @@ pub(super) fn gather(args: &Args, config: Option<&Path>) -> Result<Answers, Fail
     let question = |flag: Option<String>, what: &str, default: Option<String>| match flag {
         Some(value) => Ok(value),
         None if ask => prompt(what, default.as_deref()),
-        None => default.ok_or_else(|| Failure::new(USAGE, format!("{what} is not known; give it as a flag"))),
+        None => default
+            .ok_or_else(|| Failure::new(USAGE, format!("{what} is not known; give it as a flag"))),
     };
 
-    let found = environment().slurm_conf.unwrap_or_else(|| DEFAULT_SLURM_CONF.into());
-    let slurm_conf = question(path(&args.slurm_conf), "Path of slurm.conf", Some(found.display().to_string()))?;
+    let found = environment()
+        .slurm_conf
+        .unwrap_or_else(|| DEFAULT_SLURM_CONF.into());
+    let slurm_conf = question(
+        path(&args.slurm_conf),
+        "Path of slurm.conf",
+        Some(found.display().to_string()),
+    )?;
     let slurm_conf = absolute("--slurm-conf", &slurm_conf)?;
     // A help for defaults only: it may not be there yet.
     let conf = SlurmConf::load(&slurm_conf).ok();
 
     let named = conf.as_ref().and_then(|c| c.cluster_name.clone());
-    let cluster = question(args.cluster.clone(), "Name of the cluster (--cluster)", named)?;
+    let cluster = question(
+        args.cluster.clone(),
+        "Name of the cluster (--cluster)",
+        named,
+    )?;
     let cluster_id = match &args.cluster_id {
         Some(tag) => tag.clone(),
         None => {
-            let random = random_tag().map_err(|e| Failure::new(BAD_NEWS, format!("/dev/urandom: {e}")))?;
+            let random =
+                random_tag().map_err(|e| Failure::new(BAD_NEWS, format!("/dev/urandom: {e}")))?;
             format!("{}-{random}", tag_of(&cluster))
         }
     };
 
-    let cloud = conf.as_ref().map(cloud_nodes).filter(|nodes| !nodes.is_empty());
+    let cloud = conf
+        .as_ref()
+        .map(cloud_nodes)
+        .filter(|nodes| !nodes.is_empty());
     let hostlist = question(
         args.hostlist.clone(),
         "Nodes that may be powered up and down (--hostlist)",
@@ -65,11 +80,29 @@ pub(super) fn gather(args: &Args, config: Option<&Path>) -> Result<Answers, Fail
 
     let kinds: Vec<&str> = slurmburst::kinds().iter().map(|k| k.name()).collect();
     let what = format!("Kind of provider ({})", kinds.join(", "));
-    let provider = question(args.provider.clone(), &what, kinds.first().map(|k| (*k).to_owned()))?;
-    let state_dir = question(path(&args.state_dir), "Folder of the ledger, on a local disk", Some(DEFAULT_STATE_DIR.into()))?;
-    let here = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|p| p.display().to_string()));
-    let bin_dir = question(path(&args.bin_dir), "Folder of the programs", Some(here.unwrap_or_else(|| "/usr/sbin".into())))?;
-    let out = question(path(&args.out), "Folder to write to", Some(format!("slurmburst-{}", tag_of(&cluster))))?;
+    let provider = question(
+        args.provider.clone(),
+        &what,
+        kinds.first().map(|k| (*k).to_owned()),
+    )?;
+    let state_dir = question(
+        path(&args.state_dir),
+        "Folder of the ledger, on a local disk",
+        Some(DEFAULT_STATE_DIR.into()),
+    )?;
+    let here = std::env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(|p| p.display().to_string()));
+    let bin_dir = question(
+        path(&args.bin_dir),
+        "Folder of the programs",
+        Some(here.unwrap_or_else(|| "/usr/sbin".into())),
+    )?;
+    let out = question(
+        path(&args.out),
+        "Folder to write to",
+        Some(format!("slurmburst-{}", tag_of(&cluster))),
+    )?;
 
     let site_file = config.map_or_else(|| slurm_conf.with_file_name(FILE_NAME), Path::to_owned);
     Ok(Answers {
@@ -118,17 +151,31 @@ fn cloud_nodes(conf: &SlurmConf) -> HostSet {
 fn absolute(flag: &str, text: &str) -> Result<PathBuf, Failure> {
     let plain = |c: char| c.is_alphanumeric() || "/._-+@:,=".contains(c);
     if !text.starts_with('/') {
-        return Err(Failure::new(USAGE, format!("{flag}: `{text}` is no absolute path")));
+        return Err(Failure::new(
+            USAGE,
+            format!("{flag}: `{text}` is no absolute path"),
+        ));
     }
     match text.chars().find(|c| !plain(*c)) {
         None => Ok(PathBuf::from(text)),
-        Some(c) => Err(Failure::new(USAGE, format!("{flag}: a path with {c:?} is read differently by slurm.conf and systemd; take another"))),
+        Some(c) => Err(Failure::new(
+            USAGE,
+            format!(
+                "{flag}: a path with {c:?} is read differently by slurm.conf and systemd; take another"
+            ),
+        )),
     }
 }
 
 /// The cluster's name as the beginning of a tag: a-z, 0-9 and `-`, a letter first.
 fn tag_of(cluster: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     let tag: String = cluster.chars().map(plain).take(50).collect();
     let tag = tag.trim_matches('-');
     match tag.starts_with(|c: char| c.is_ascii_lowercase()) {
@@ -143,7 +190,13 @@ mod tests {
 
     #[test]
     fn a_name_makes_a_tag() {
-        for (name, tag) in [("hpc1", "hpc1"), ("My Cluster", "my-cluster"), ("1st", "c1st"), ("-", "c"), ("ä", "c")] {
+        for (name, tag) in [
+            ("hpc1", "hpc1"),
+            ("My Cluster", "my-cluster"),
+            ("1st", "c1st"),
+            ("-", "c"),
+            ("ä", "c"),
+        ] {
             assert_eq!(tag_of(name), tag);
         }
     }

@@ -20,19 +20,40 @@ const DROP_IN: &str = include_str!("../../../systemd/slurmctld.service.d/slurmbu
 
 pub(super) fn all(a: &Answers) -> Result<Vec<File>, Failure> {
     Ok(vec![
-        File { name: SITE, text: site(a)? },
-        File { name: "slurm.conf.snippet", text: snippet(a) },
-        File { name: "systemd/slurmburst-reconcile.service", text: unit(SERVICE, a) },
-        File { name: "systemd/slurmburst-reconcile.timer", text: unit(TIMER, a) },
-        File { name: "systemd/slurmctld.service.d/slurmburst.conf", text: unit(DROP_IN, a) },
+        File {
+            name: SITE,
+            text: site(a)?,
+        },
+        File {
+            name: "slurm.conf.snippet",
+            text: snippet(a),
+        },
+        File {
+            name: "systemd/slurmburst-reconcile.service",
+            text: unit(SERVICE, a),
+        },
+        File {
+            name: "systemd/slurmburst-reconcile.timer",
+            text: unit(TIMER, a),
+        },
+        File {
+            name: "systemd/slurmctld.service.d/slurmburst.conf",
+            text: unit(DROP_IN, a),
+        },
     ])
 }
 
 fn unit(text: &str, a: &Answers) -> String {
-    text.replace("/etc/slurm/slurmburst.toml", &a.site_file.display().to_string())
-        .replace("/etc/slurm/slurm.conf", &a.slurm_conf.display().to_string())
-        .replace("/usr/sbin/slurmburst", &a.bin_dir.join("slurmburst").display().to_string())
-        .replace("User=slurm\n", &format!("User={}\n", a.slurm_user))
+    text.replace(
+        "/etc/slurm/slurmburst.toml",
+        &a.site_file.display().to_string(),
+    )
+    .replace("/etc/slurm/slurm.conf", &a.slurm_conf.display().to_string())
+    .replace(
+        "/usr/sbin/slurmburst",
+        &a.bin_dir.join("slurmburst").display().to_string(),
+    )
+    .replace("User=slurm\n", &format!("User={}\n", a.slurm_user))
 }
 
 fn site(a: &Answers) -> Result<String, Failure> {
@@ -57,9 +78,17 @@ run_dir = \"/run/slurmburst\"
             return Err(Failure::new(USAGE, text));
         }
     };
-    let Answers { nodes, slurm_conf, state_dir, .. } = a;
+    let Answers {
+        nodes,
+        slurm_conf,
+        state_dir,
+        ..
+    } = a;
     let (cluster, cluster_id) = (quoted(&a.cluster), quoted(&a.cluster_id));
-    let (nodes, slurm_conf) = (quoted(&nodes.to_string()), quoted(&slurm_conf.display().to_string()));
+    let (nodes, slurm_conf) = (
+        quoted(&nodes.to_string()),
+        quoted(&slurm_conf.display().to_string()),
+    );
     let state_dir = quoted(&state_dir.display().to_string());
     Ok(format!(
         "\
@@ -139,7 +168,11 @@ fn snippet(a: &Answers) -> String {
 CommunicationParameters=NoAddrCache
 "
     };
-    let node_lines = if local { local_nodes(a) } else { cloud_nodes(&nodes.to_string()) };
+    let node_lines = if local {
+        local_nodes(a)
+    } else {
+        cloud_nodes(&nodes.to_string())
+    };
     format!(
         "\
 # Lines for {conf}. Each of these keys may be there once:
@@ -228,9 +261,16 @@ mod tests {
 
     #[test]
     fn the_units_have_what_is_replaced() {
-        for needle in ["/etc/slurm/slurmburst.toml", "/etc/slurm/slurm.conf", "/usr/sbin/slurmburst ", "User=slurm\n"] {
+        for needle in [
+            "/etc/slurm/slurmburst.toml",
+            "/etc/slurm/slurm.conf",
+            "/usr/sbin/slurmburst ",
+            "User=slurm\n",
+        ] {
             assert!(SERVICE.contains(needle), "{needle}");
         }
-        assert!(DROP_IN.contains("\nKillMode=process\n") && TIMER.contains("\nOnCalendar=minutely\n"));
+        assert!(
+            DROP_IN.contains("\nKillMode=process\n") && TIMER.contains("\nOnCalendar=minutely\n")
+        );
     }
 }

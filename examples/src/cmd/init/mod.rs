@@ -77,8 +77,14 @@ pub(crate) fn run(args: &Args, config: Option<&Path>) -> Outcome {
     let files = files::all(&answers)?;
     // What is written must be what is read: no site file leaves here that the
     // programs would refuse.
-    let context = SiteContext { slurm_conf: Some(answers.slurm_conf.clone()), ..SiteContext::default() };
-    let site = files.iter().find(|f| f.name == files::SITE).map_or("", |f| f.text.as_str());
+    let context = SiteContext {
+        slurm_conf: Some(answers.slurm_conf.clone()),
+        ..SiteContext::default()
+    };
+    let site = files
+        .iter()
+        .find(|f| f.name == files::SITE)
+        .map_or("", |f| f.text.as_str());
     Site::parse(&answers.site_file, site, &slurmburst::kinds(), &context)
         .map_err(|e| Failure::new(USAGE, format!("these answers make no good site file: {e}")))?;
     let dir = &answers.out;
@@ -90,7 +96,10 @@ pub(crate) fn run(args: &Args, config: Option<&Path>) -> Outcome {
             .map(|path| path.display().to_string())
             .collect();
         if !there.is_empty() {
-            let text = format!("{} is there already; give --force to replace it, or another --out", there.join(", "));
+            let text = format!(
+                "{} is there already; give --force to replace it, or another --out",
+                there.join(", ")
+            );
             return Err(Failure::new(BAD_NEWS, text));
         }
     }
@@ -114,7 +123,11 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)?;
     file.write_all(text.as_bytes())
 }
 
@@ -127,13 +140,19 @@ fn next_steps(out: &mut Out, answers: &Answers, files: &[files::File]) -> Result
     let (site, conf) = (answers.site_file.display(), answers.slurm_conf.display());
     let state = answers.state_dir.display();
     let mut steps = vec![
-        format!("read {dir}/slurmburst.toml, then\n     install -m 644 {dir}/slurmburst.toml {site}"),
-        format!("see that slurmburst, slurmburst-resume, slurmburst-suspend and slurmburst-resume-fail\n     are in {bin}, and that only root may write to them"),
+        format!(
+            "read {dir}/slurmburst.toml, then\n     install -m 644 {dir}/slurmburst.toml {site}"
+        ),
+        format!(
+            "see that slurmburst, slurmburst-resume, slurmburst-suspend and slurmburst-resume-fail\n     are in {bin}, and that only root may write to them"
+        ),
         format!("install -d -o {user} -m 700 {state}"),
         format!("put the lines of {dir}/slurm.conf.snippet into {conf}"),
         format!("slurmburst --config {site} check"),
         "scontrol reconfigure".to_owned(),
-        format!("cp -r {dir}/systemd/* /etc/systemd/system/ && systemctl daemon-reload &&\n     systemctl enable --now slurmburst-reconcile.timer"),
+        format!(
+            "cp -r {dir}/systemd/* /etc/systemd/system/ && systemctl daemon-reload &&\n     systemctl enable --now slurmburst-reconcile.timer"
+        ),
     ];
     if answers.provider == "local" {
         steps.insert(3, format!("install -d -o {user} -m 755 /run/slurmburst"));

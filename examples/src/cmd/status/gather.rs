@@ -57,7 +57,11 @@ pub(super) async fn gather(setup: &Setup, only: Option<&HostSet>, clouds: bool) 
         Err(e) => Err(e.to_string()),
     };
     let listing = async {
-        if clouds { list(setup, ledger.as_ref().ok().and_then(Option::as_ref)).await } else { Vec::new() }
+        if clouds {
+            list(setup, ledger.as_ref().ok().and_then(Option::as_ref)).await
+        } else {
+            Vec::new()
+        }
     };
     let (slurm, listings) = tokio::join!(ask_slurm(setup, only), listing);
     let mut clouds: Vec<Cloud> = setup
@@ -75,13 +79,19 @@ pub(super) async fn gather(setup: &Setup, only: Option<&HostSet>, clouds: bool) 
         .collect();
     let mut instances: BTreeMap<NodeName, Vec<(String, Instance)>> = BTreeMap::new();
     for (name, listing) in listings {
-        let Some(cloud) = clouds.iter_mut().find(|c| c.name == name) else { continue };
+        let Some(cloud) = clouds.iter_mut().find(|c| c.name == name) else {
+            continue;
+        };
         cloud.asked = true;
         match listing {
             Ok(listing) => {
                 cloud.complete = listing.is_complete();
                 cloud.instances = listing.instances.len();
-                cloud.problems = listing.gaps.iter().map(|g| format!("{}: {}", g.scope, g.error)).collect();
+                cloud.problems = listing
+                    .gaps
+                    .iter()
+                    .map(|g| format!("{}: {}", g.scope, g.error))
+                    .collect();
                 for instance in listing.instances {
                     let list = instances.entry(instance.node.clone()).or_default();
                     list.push((name.clone(), instance));
@@ -91,19 +101,36 @@ pub(super) async fn gather(setup: &Setup, only: Option<&HostSet>, clouds: bool) 
         }
     }
     let working = Lease::is_held(&setup.site.state_dir);
-    Gathered { ledger: books, working, slurm, clouds, instances }
+    Gathered {
+        ledger: books,
+        working,
+        slurm,
+        clouds,
+        instances,
+    }
 }
 
 fn books(ledger: &Ledger) -> Result<Books, LedgerError> {
     let mut attempts: BTreeMap<NodeName, Vec<Attempt>> = BTreeMap::new();
     for attempt in ledger.live_attempts()? {
-        attempts.entry(attempt.node.clone()).or_default().push(attempt);
+        attempts
+            .entry(attempt.node.clone())
+            .or_default()
+            .push(attempt);
     }
     Ok(Books {
         paused: ledger.paused()?,
         holder: ledger.holder()?,
-        wishes: ledger.wishes(None)?.into_iter().map(|w| (w.node.clone(), w)).collect(),
-        marks: ledger.marks()?.into_iter().map(|m| (m.node.clone(), m)).collect(),
+        wishes: ledger
+            .wishes(None)?
+            .into_iter()
+            .map(|w| (w.node.clone(), w))
+            .collect(),
+        marks: ledger
+            .marks()?
+            .into_iter()
+            .map(|m| (m.node.clone(), m))
+            .collect(),
         attempts,
     })
 }
@@ -114,7 +141,11 @@ async fn ask_slurm(
 ) -> Result<BTreeMap<NodeName, SlurmNode>, String> {
     let scontrol = site::scontrol(setup);
     let nodes: Vec<NodeName> = only.into_iter().flatten().collect();
-    let which = if only.is_some() { Which::Some(&nodes) } else { Which::All };
+    let which = if only.is_some() {
+        Which::Some(&nodes)
+    } else {
+        Which::All
+    };
     scontrol.nodes(which).await.map_err(|e| e.to_string())
 }
 

@@ -84,10 +84,16 @@ mod tests {
     fn a_wish_and_its_attempt_make_a_phase() {
         let failed = || Some(Err(Error::new(ErrorKind::Capacity, "full")));
         let up = |settled| phase(Some(&wish(Direction::Up, settled)), &[]);
-        assert_eq!((up(None), up(Some(Ok(()))), up(failed())), ("queued-up", "up", "failed"));
+        assert_eq!(
+            (up(None), up(Some(Ok(()))), up(failed())),
+            ("queued-up", "up", "failed")
+        );
         let down = wish(Direction::Down, None);
         let old = attempt(Direction::Up, AttemptState::Done);
-        assert_eq!(phase(Some(&down), std::slice::from_ref(&old)), "queued-down");
+        assert_eq!(
+            phase(Some(&down), std::slice::from_ref(&old)),
+            "queued-down"
+        );
         let sent = attempt(Direction::Down, AttemptState::Unknown);
         assert_eq!(phase(Some(&down), &[old, sent]), "sent-down");
         assert_eq!(phase(None, &[]), "-");

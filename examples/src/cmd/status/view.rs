@@ -11,7 +11,7 @@ use slurmburst::slurm::control::SlurmNode;
 
 use super::gather::{Books, Cloud, Gathered};
 use super::phase::{self, phase};
-use crate::out::{Colour, Out, printable};
+use crate::out::{Colour, Out, plural, printable};
 use crate::table::{Cell, Table};
 use crate::time;
 
@@ -91,7 +91,13 @@ struct Totals {
 
 impl Status {
     pub(super) fn new(setup: &Setup, gathered: Gathered, only: Option<&HostSet>) -> Status {
-        let Gathered { ledger, working, slurm, clouds, mut instances } = gathered;
+        let Gathered {
+            ledger,
+            working,
+            slurm,
+            clouds,
+            mut instances,
+        } = gathered;
         let site = &setup.site;
         let ours = site.nodes();
         let names: BTreeSet<NodeName> = match only {
@@ -102,7 +108,8 @@ impl Status {
             answered: problem.is_none(),
             problem: problem.cloned(),
         };
-        let (ledger_answer, slurm_answer) = (answer(ledger.as_ref().err()), answer(slurm.as_ref().err()));
+        let (ledger_answer, slurm_answer) =
+            (answer(ledger.as_ref().err()), answer(slurm.as_ref().err()));
         let books = ledger.unwrap_or_default();
         let slurm = slurm.unwrap_or_default();
         let nodes: Vec<NodeView> = names
@@ -119,7 +126,10 @@ impl Status {
             site_broken: setup.broken.as_ref().map(ToString::to_string),
             at_ms: time::now_ms(),
             paused: books.paused,
-            converger: ConvergerView { working, holder: books.holder },
+            converger: ConvergerView {
+                working,
+                holder: books.holder,
+            },
             ledger: ledger_answer,
             slurm: slurm_answer,
             providers: clouds,
@@ -146,7 +156,9 @@ impl NodeView {
         NodeView {
             node: name.to_string(),
             slurm: slurm_state,
-            reason: slurm.and_then(|n| n.reason.as_ref()).map(|r| r.text.clone()),
+            reason: slurm
+                .and_then(|n| n.reason.as_ref())
+                .map(|r| r.text.clone()),
             phase: phase(wish, attempts),
             program: wish.map(|w| w.program.as_str()),
             since_ms: wish.map(|w| w.created_ms),
@@ -196,7 +208,11 @@ impl NodeView {
             _ => {}
         }
         if self.instances.len() > 1 {
-            let ids: Vec<&str> = self.instances.iter().map(|i| i.instance.id.as_str()).collect();
+            let ids: Vec<&str> = self
+                .instances
+                .iter()
+                .map(|i| i.instance.id.as_str())
+                .collect();
             notes.push(format!("{} instances: {}", ids.len(), ids.join(", ")));
         }
         notes.join("; ")
@@ -264,7 +280,10 @@ impl Totals {
             for i in &node.instances {
                 totals.instances += 1;
                 totals.billed += usize::from(i.instance.state.is_billed());
-                *totals.instance_states.entry(i.instance.state.as_str()).or_default() += 1;
+                *totals
+                    .instance_states
+                    .entry(i.instance.state.as_str())
+                    .or_default() += 1;
             }
         }
         totals
@@ -279,7 +298,7 @@ impl Totals {
                 p => format!("{n} {p}"),
             })
             .collect();
-        let mut text = format!("{} nodes", self.nodes);
+        let mut text = plural(self.nodes, "node");
         if !phases.is_empty() {
             text.push_str(&format!(": {}", phases.join(", ")));
         }
@@ -287,7 +306,8 @@ impl Totals {
             text.push_str(&format!("; {} marked", self.marks));
         }
         if clouds_asked {
-            text.push_str(&format!("; {} instances, {} billed", self.instances, self.billed));
+            let instances = plural(self.instances, "instance");
+            text.push_str(&format!("; {instances}, {} billed", self.billed));
         }
         text
     }
@@ -295,19 +315,31 @@ impl Totals {
 
 impl Status {
     pub(super) fn print(&self, out: &mut Out, fold: bool) -> std::io::Result<()> {
-        let head = ["NODE", "SLURM", "PHASE", "AGE", "CLOUD", "PLACEMENT", "NOTE"];
+        let head = [
+            "NODE",
+            "SLURM",
+            "PHASE",
+            "AGE",
+            "CLOUD",
+            "PLACEMENT",
+            "NOTE",
+        ];
         let mut table = Table::new(&head);
         let mut groups: Vec<(Vec<Cell>, Vec<NodeName>)> = Vec::new();
         for node in &self.nodes {
             let mut cells = node.cells(self.slurm.answered);
             if !fold {
-                let age = node.since_ms.map(|since| time::length(self.at_ms.saturating_sub(since)));
+                let age = node
+                    .since_ms
+                    .map(|since| time::length(self.at_ms.saturating_sub(since)));
                 cells.insert(2, age.unwrap_or_default().into());
                 cells.insert(0, (&node.node).into());
                 table.row(cells);
                 continue;
             }
-            let Ok(name) = NodeName::new(&node.node) else { continue };
+            let Ok(name) = NodeName::new(&node.node) else {
+                continue;
+            };
             match groups.iter_mut().find(|(c, _)| *c == cells) {
                 Some((_, names)) => names.push(name),
                 None => groups.push((cells, vec![name])),
@@ -330,16 +362,29 @@ impl Status {
         let holder = self.converger.holder.as_ref();
         let ago = |ms: i64| time::length(self.at_ms.saturating_sub(ms));
         out.line(&match (self.converger.working, holder) {
-            (true, Some(h)) => format!("converger: at work, pid {}, for {}", h.pid, ago(h.since_ms)),
+            (true, Some(h)) => {
+                format!("converger: at work, pid {}, for {}", h.pid, ago(h.since_ms))
+            }
             (true, None) => "converger: at work".to_owned(),
-            (false, Some(h)) => format!("converger: not needed now, was at work {} ago", ago(h.heartbeat_ms)),
+            (false, Some(h)) => format!(
+                "converger: not needed now, was at work {} ago",
+                ago(h.heartbeat_ms)
+            ),
             (false, None) => "converger: has never been at work".to_owned(),
         })?;
         if self.paused {
-            warn(out, "paused", "nothing new is started until `slurmburst unpause`")?;
+            warn(
+                out,
+                "paused",
+                "nothing new is started until `slurmburst unpause`",
+            )?;
         }
         if let Some(broken) = &self.site_broken {
-            warn(out, "site file", &format!("the last good copy is in use: {broken}"))?;
+            warn(
+                out,
+                "site file",
+                &format!("the last good copy is in use: {broken}"),
+            )?;
         }
         if let Some(problem) = &self.ledger.problem {
             warn(out, "ledger", problem)?;
