@@ -325,3 +325,61 @@ fn the_converger_can_be_started_from_this_program() {
     assert!(output.status.success(), "{}", err(&output));
     assert!(site.path("state/ledger.sqlite3").exists());
 }
+
+/// A simulated cloud stands for a real one: machines run, and no Slurm answers.
+#[test]
+#[cfg(feature = "fake")]
+fn what_was_done_is_shown() {
+    let site = Site::new();
+    site.write("slurmburst.toml", &site.text("fake", ""));
+    let resume = |nodes: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slurmburst-resume"));
+        command
+            .args(["--wait", nodes])
+            .env_clear()
+            .env("SLURM_CONF", site.path("slurm.conf"));
+        command.output().unwrap().status.code()
+    };
+    assert_eq!(resume("c[1-2]"), Some(0));
+    assert_eq!(resume("c3,other"), Some(1), "a node of no group is refused");
+    let status = site.json(&["status", "--json"]);
+    assert_eq!(status["nodes"][0]["phase"], "up", "{status}");
+    assert_eq!(status["nodes"][0]["instances"][0]["state"], "running");
+    assert_eq!(status["nodes"][0]["placement"], "here");
+    assert_eq!(status["totals"]["billed"], 3);
+    let other = site.json(&["status", "other", "--json"]);
+    assert_eq!(other["nodes"][0]["phase"], "failed", "{other}");
+    assert_eq!(other["nodes"][0]["error"]["code"], "UnknownNode");
+    assert_eq!(other["nodes"][0]["in_site"], false);
+    let text = out(&site.run(&["status"]));
+    let line = text.lines().find(|l| l.starts_with("c1 ")).unwrap();
+    assert!(
+        line.contains(" up ") && line.contains(" running ") && line.ends_with(" here"),
+        "{text}"
+    );
+    assert!(
+        out(&site.run(&["status", "--fold"])).contains("\nc[1-3]  ?"),
+        "{text}"
+    );
+    let history = site.json(&["history", "c1", "--json"]);
+    let events = history["events"].as_array().unwrap();
+    let what: Vec<&str> = events.iter().filter_map(|e| e["what"].as_str()).collect();
+    assert!(
+        what.first() == Some(&"wish-up") && what.last() == Some(&"up"),
+        "{history}"
+    );
+    assert!(out(&site.run(&["history"])).contains("TIME"));
+    // Powered up too often within the hour.
+    site.write(
+        "slurmburst.toml",
+        &site.text("fake", "max_power_ups_per_hour = 1"),
+    );
+    let plan = site.json(&["plan", "--resume", "c1", "--json"]);
+    assert!(
+        plan["refused"][0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("within the hour"),
+        "{plan}"
+    );
+}
