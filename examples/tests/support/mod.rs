@@ -1,5 +1,10 @@
 //! A site of local nodes in a temporary folder, and the built programs.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code: each file uses its part, and what is wrong ends the test"
+)]
 
 use std::fs;
 use std::io::Write;

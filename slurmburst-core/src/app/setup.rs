@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::ConfigError;
-use crate::site::{Glimpse, Loaded, Site, SiteContext, load_or_last_good, locate};
+use crate::site::{DEFAULT_FILE, Glimpse, Loaded, Site, SiteContext, load_or_last_good, locate};
 use crate::slurm::conf::SlurmConf;
 use crate::slurm::invocation::Environment;
 
@@ -74,7 +74,11 @@ impl Setup {
         env: &Environment,
         kinds: &Kinds,
     ) -> Result<(Setup, Loaded), SetupError> {
-        let file = locate(config, |name| std::env::var_os(name)).map_err(SetupError::new)?;
+        // A site file that is gone is a broken one: there may be a last good copy.
+        let (file, gone) = match locate(config, |name| std::env::var_os(name)) {
+            Ok(file) => (file, None),
+            Err(error) => (PathBuf::from(DEFAULT_FILE), Some(error)),
+        };
         // The site file may name slurm.conf, where the user to become stands: it
         // is looked at once before it is read in earnest.
         let glimpse = || Glimpse::of(&std::fs::read_to_string(&file).unwrap_or_default());
@@ -84,10 +88,11 @@ impl Setup {
         become_slurm_user(&conf.slurm_user)
             .map_err(|e| SetupError::new(format!("{}: SlurmUser: {e}", conf_path.display())))?;
         let context = context(&conf_path, &conf);
-        let loaded = load_or_last_good(&file, kinds, &context).map_err(SetupError::new)?;
+        let loaded = load_or_last_good(&file, kinds, &context)
+            .map_err(|error| SetupError::new(gone.as_ref().unwrap_or(&error)))?;
         let setup = Setup {
             site: Arc::new(loaded.site.clone()),
-            broken: loaded.broken.clone(),
+            broken: gone.or_else(|| loaded.broken.clone()),
             conf: Arc::new(conf),
         };
         Ok((setup, loaded))
