@@ -13,18 +13,12 @@ use crate::burst::Burst;
 /// The instances that run, by node: processes that were started as `-N NODE` with a tag that names an instance.
 pub fn running(dir: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let mut found = BTreeMap::<String, BTreeSet<String>>::new();
-    let Ok(entries) = fs::read_dir("/proc") else { return found };
-    for entry in entries.flatten() {
-        let strings = |name: &str| -> Vec<String> {
-            let bytes = fs::read(entry.path().join(name)).unwrap_or_default();
-            let text = String::from_utf8_lossy(&bytes);
-            text.split_terminator('\0').map(str::to_owned).collect()
-        };
-        let args = strings("cmdline");
+    for pid in pids() {
+        let args = strings(pid, "cmdline");
         let Some(node) = args.windows(2).find(|p| p[0] == "-N").map(|p| p[1].clone()) else {
             continue;
         };
-        let env = strings("environ");
+        let env = strings(pid, "environ");
         let value = |key: &str| env.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         let ours = value("SLURMBURST_OWNER").is_some_and(|owner| Path::new(owner).starts_with(dir));
         if let (true, Some(instance)) = (ours, value("SLURMBURST_INSTANCE")) {
@@ -32,6 +26,17 @@ pub fn running(dir: &Path) -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     found
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The strings of `/proc/PID/NAME`.
+fn strings(pid: i32, name: &str) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).split_terminator('\0').map(str::to_owned).collect()
 }
 
 /// Counts instances as long as it lives, twenty times a second.
@@ -96,6 +101,28 @@ impl Burst {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let names = entries.filter_map(|e| e.file_name().into_string().ok());
         names.filter_map(|n| n.strip_suffix(".json").map(str::to_owned)).collect()
+    }
+
+    /// The convergers of this cluster that run; at most one of them does anything.
+    pub fn convergers(&self) -> Vec<i32> {
+        let site = self.cluster.dir().join("slurmburst.toml").display().to_string();
+        let ours = |args: &[String]| args.contains(&site) && args.iter().any(|a| a == "--converge");
+        pids().filter(|pid| ours(&strings(*pid, "cmdline"))).collect()
+    }
+
+    /// The runs of one of our programs that slurmctld, or somebody else, has called.
+    pub fn runs(&self, program: &str) -> Vec<i32> {
+        let path = self.program(program).display().to_string();
+        // The packaged slurmctld gives the name alone as the first word.
+        let exe = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(&path));
+        let calls = |pid: &i32| exe(*pid) && !strings(*pid, "cmdline").iter().any(|a| a == "--converge");
+        pids().filter(calls).collect()
+    }
+
+    /// Waits until the converger has nothing left to do.
+    pub fn wait_idle(&self) {
+        let limit = Duration::from_secs(20);
+        self.cluster.wait_for("the converger to end", limit, || self.convergers().is_empty());
     }
 
     /// Waits until nothing is left of any node: no process, no book.
