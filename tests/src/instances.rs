@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,6 +118,15 @@ impl Burst {
         let exe = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(&path));
         let calls = |pid: &i32| exe(*pid) && !strings(*pid, "cmdline").iter().any(|a| a == "--converge");
         pids().filter(calls).collect()
+    }
+
+    /// Puts this text in the place of one of our programs.
+    pub fn replace(&self, program: &str, text: &str) {
+        let path = self.program(program);
+        let new = path.with_extension("new");
+        fs::write(&new, text).expect("script");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("mode");
+        fs::rename(new, path).expect("script");
     }
 
     /// Waits until the converger has nothing left to do.
