@@ -20,8 +20,10 @@
 
 mod builder;
 pub mod burst;
+pub mod case;
 mod cluster;
 mod conf;
+pub mod instances;
 mod keeper;
 mod nodes;
 mod ports;
