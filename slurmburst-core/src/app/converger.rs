@@ -48,6 +48,9 @@ pub enum Converged {
     Here(Box<Report>),
     /// A converger is at work; it was asked to make a full pass.
     Asked,
+    /// A converger is at work, and what was wanted (a look without acting, or a
+    /// person's word) cannot be handed to it. Nothing was done.
+    Busy,
 }
 
 /// Why a reconcile pass could not be made.
@@ -90,6 +93,9 @@ pub fn reconcile(
     loop {
         if let Some(report) = converge(setup, kinds, &log, Some(options))? {
             return Ok(Converged::Here(Box::new(report)));
+        }
+        if !options.wait && (options.dry_run || options.confirm.is_some()) {
+            return Ok(Converged::Busy);
         }
         if !options.wait {
             let mut ledger = Ledger::open(&setup.site.state_dir, Clock::system())?;

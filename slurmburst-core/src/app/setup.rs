@@ -41,8 +41,7 @@ impl fmt::Display for SetupError {
 impl std::error::Error for SetupError {}
 
 impl Setup {
-    /// Finds and reads slurm.conf and the site file; as root, becomes SlurmUser
-    /// before anything is written or kept open.
+    /// [`Setup::read`], and keeps the site file's text as the last good copy.
     ///
     /// # Errors
     /// Which file is missing or wrong, and where.
@@ -51,6 +50,30 @@ impl Setup {
         env: &Environment,
         kinds: &Kinds,
     ) -> Result<Setup, SetupError> {
+        let (setup, loaded) = Setup::find(config, env, kinds)?;
+        // Not fatal: the ledger's own complaint about the folder says more.
+        let _ = loaded.keep();
+        Ok(setup)
+    }
+
+    /// Finds and reads slurm.conf and the site file; as root, becomes SlurmUser
+    /// before anything is written or kept open. Writes nothing itself.
+    ///
+    /// # Errors
+    /// Which file is missing or wrong, and where.
+    pub fn read(
+        config: Option<&Path>,
+        env: &Environment,
+        kinds: &Kinds,
+    ) -> Result<Setup, SetupError> {
+        Setup::find(config, env, kinds).map(|(setup, _)| setup)
+    }
+
+    fn find(
+        config: Option<&Path>,
+        env: &Environment,
+        kinds: &Kinds,
+    ) -> Result<(Setup, Loaded), SetupError> {
         let file = locate(config, |name| std::env::var_os(name)).map_err(SetupError::new)?;
         // The site file may name slurm.conf, where the user to become stands: it
         // is looked at once before it is read in earnest.
@@ -62,10 +85,12 @@ impl Setup {
             .map_err(|e| SetupError::new(format!("{}: SlurmUser: {e}", conf_path.display())))?;
         let context = context(&conf_path, &conf);
         let loaded = load_or_last_good(&file, kinds, &context).map_err(SetupError::new)?;
-        // Not fatal: the ledger's own complaint about the folder says more.
-        let _ = loaded.keep();
-        let Loaded { site, broken } = loaded;
-        Ok(Setup { site: Arc::new(site), broken, conf: Arc::new(conf) })
+        let setup = Setup {
+            site: Arc::new(loaded.site.clone()),
+            broken: loaded.broken.clone(),
+            conf: Arc::new(conf),
+        };
+        Ok((setup, loaded))
     }
 }
 
