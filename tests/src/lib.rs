@@ -20,6 +20,8 @@
 
 mod builder;
 pub mod burst;
+mod call;
+mod cases;
 mod cluster;
 mod conf;
 mod keeper;
@@ -29,6 +31,7 @@ mod processes;
 mod version;
 
 pub use builder::{ClusterBuilder, SlurmUser};
+pub use call::{BLOCKED, Ended};
 pub use cluster::{Cluster, stdout};
 pub use nix::sys::signal::Signal;
 pub use nodes::NodeInfo;
