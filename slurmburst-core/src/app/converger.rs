@@ -130,10 +130,10 @@ fn converge(
             site: Arc::clone(&setup.site),
             conf: Arc::clone(&setup.conf),
             ledger,
-            slurm: Arc::new(Scontrol::new(
-                setup.site.slurm.scontrol.clone(),
-                setup.site.slurm.conf.clone(),
-            )),
+            slurm: Arc::new(
+                Scontrol::new(setup.site.slurm.scontrol.clone(), setup.site.slurm.conf.clone())
+                    .time_limit(setup.site.slurm.timeout),
+            ),
             clock: Clock::system(),
             journal: Arc::clone(log) as Arc<dyn Journal>,
         })?;
