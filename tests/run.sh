@@ -227,7 +227,7 @@ licences() {
   bad=$(cargo tree "${ALL[@]}" -e normal,build,dev --prefix none -f '{p}	{l}' | sed 's/ (\*)$//' | sort -u |
     awk -F'\t' -v allowed="^($allowed)\$" '
       { gsub(/[()]/, "", $2); gsub(/ WITH [A-Za-z-]*-exception/, "", $2); ok = 1; n = split($2, all, / AND /)
-        for (i = 1; i <= n; i++) { one = 0; m = split(all[i], any, / OR |\//); for (j = 1; j <= m; j++) if (any[j] ~ allowed) one = 1; if (!one) ok = 0 }
+        for (i = 1; i <= n; i++) { one = 0; m = split(all[i], any, / OR | *\/ */); for (j = 1; j <= m; j++) if (any[j] ~ allowed) one = 1; if (!one) ok = 0 }
         if (!ok) print $1 ": " ($2 == "" ? "no licence" : $2) }')
   [ -z "$bad" ] || complain "licences that deny.toml does not allow: $bad"
   say "every licence is allowed"

@@ -37,6 +37,11 @@ fn must_be_there(config: Option<&Path>) -> Result<(), Failure> {
     }
 }
 
+/// The site, for what a timer runs: with the last good copy where there is one.
+pub(crate) fn load_unattended(config: Option<&Path>) -> Result<Setup, Failure> {
+    Ok(Setup::load(config, &environment(), &slurmburst::kinds())?)
+}
+
 /// The ledger, if there is one yet. Makes none.
 pub(crate) fn ledger_if_any(setup: &Setup) -> Result<Option<Ledger>, LedgerError> {
     let dir = &setup.site.state_dir;

@@ -1,5 +1,7 @@
 //! What only a person at a terminal sees: colours and questions.
 
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong ends the test")]
+
 mod support;
 
 use std::fs::File;

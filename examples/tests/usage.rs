@@ -1,4 +1,5 @@
 //! Help, wrong usage, and what must not be in a program that a site installs.
+#![allow(clippy::unwrap_used, reason = "test code: what is wrong ends the test")]
 
 mod support;
 

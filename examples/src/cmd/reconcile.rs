@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args, config: Option<&Path>) -> Outcome {
     let setup = if args.dry_run {
         site::read(config)?
     } else {
-        site::load(config)?
+        site::load_unattended(config)?
     };
     if let Some(broken) = &setup.broken {
         // Everything but new power-ups goes on.

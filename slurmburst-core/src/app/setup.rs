@@ -90,8 +90,12 @@ impl Setup {
         let context = context(&conf_path, &conf);
         let loaded = load_or_last_good(&file, kinds, &context)
             .map_err(|error| SetupError::new(gone.as_ref().unwrap_or(&error)))?;
+        // Also with the last good copy it is this file that a converger is to
+        // look at again, and that messages are to name.
+        let mut site = loaded.site.clone();
+        site.file = file;
         let setup = Setup {
-            site: Arc::new(loaded.site.clone()),
+            site: Arc::new(site),
             broken: gone.or_else(|| loaded.broken.clone()),
             conf: Arc::new(conf),
         };
@@ -105,5 +109,33 @@ pub(super) fn context(conf_path: &Path, conf: &SlurmConf) -> SiteContext {
         slurm_conf: Some(conf_path.to_owned()),
         cluster_name: conf.cluster_name.clone(),
         absent_kinds: Vec::new(),
+    }
+}
+
+#[cfg(all(test, feature = "fake"))]
+mod tests {
+    use super::*;
+    use crate::fake::FakeKind;
+
+    #[test]
+    fn a_broken_site_file_is_still_the_one_that_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, conf) = (dir.path().join("slurmburst.toml"), dir.path().join("slurm.conf"));
+        std::fs::write(&conf, "ClusterName=hpc1\nSlurmUser=root\n").unwrap();
+        let env = Environment { slurm_conf: Some(conf), ..Environment::default() };
+        let kinds: Kinds = vec![Arc::new(FakeKind)];
+        let load = |rest: &str| {
+            let text = format!(
+                "state_dir = {:?}\ncluster_id = \"hpc1\"\n{rest}\n[provider.f]\nkind = \"fake\"\n\
+                 [[nodes]]\nhostlist = \"c1\"\n[[nodes.placement]]\nprovider = \"f\"\n",
+                dir.path()
+            );
+            std::fs::write(&file, text).unwrap();
+            Setup::load(Some(&file), &env, &kinds).unwrap()
+        };
+        assert!(load("").broken.is_none());
+        let setup = load("retrun_after = \"1s\"");
+        assert_eq!(setup.broken.unwrap().line(), 3);
+        assert_eq!(setup.site.file, file);
     }
 }
