@@ -28,9 +28,7 @@ fn slow_provider(version: SlurmVersion) {
         .conf_line("ResumeRate=0");
     let rest = "[provider.cloud]\nkind = \"fake\"\ndelay = \"5s\"\nmax_batch = 10\nconcurrency = 8\n\
                 [[nodes]]\nhostlist = \"n[1-1000]\"\n  [[nodes.placement]]\n  provider = \"cloud\"\n";
-    // 24.11 lets a reconfigure wait for programs that run, so one that comes just after the program's start takes
-    // return_after and a little: 2.1 s with the default of 2 s.
-    let site = site_text(builder.dir(), "return_after = \"1s\"\n", rest);
+    let site = site_text(builder.dir(), "", rest);
     let burst = Burst::start(builder, &bin, &site);
     let cluster = &burst.cluster;
     let ran = std::thread::scope(|scope| {
