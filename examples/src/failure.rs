@@ -29,7 +29,10 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) fn new(code: u8, text: impl Display) -> Failure {
-        Failure::Told { code, text: text.to_string() }
+        Failure::Told {
+            code,
+            text: text.to_string(),
+        }
     }
 
     /// Says it and answers with the exit code.

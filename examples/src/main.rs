@@ -68,7 +68,10 @@ enum Command {
 
 fn main() -> ExitCode {
     // How a kick starts the converger: this program again.
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == "--converge") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == "--converge")
+    {
         return slurmburst::app::converge_main(&slurmburst::kinds());
     }
     match run(&Cli::parse()) {

@@ -17,7 +17,6 @@ pub(crate) enum Colour {
     #[default]
     Plain,
     Bold,
-    Dim,
     Green,
     Yellow,
     Red,
@@ -28,7 +27,6 @@ impl Colour {
         match self {
             Colour::Plain => None,
             Colour::Bold => Some("1"),
-            Colour::Dim => Some("2"),
             Colour::Green => Some("32"),
             Colour::Yellow => Some("33"),
             Colour::Red => Some("31"),
@@ -48,7 +46,10 @@ impl Out {
         let coloured = io::stdout().is_terminal()
             && set("NO_COLOR").is_none()
             && set("TERM").is_some_and(|term| term != "dumb");
-        Out { to: BufWriter::new(io::stdout().lock()), coloured }
+        Out {
+            to: BufWriter::new(io::stdout().lock()),
+            coloured,
+        }
     }
 
     /// `text` in this colour, where colours are shown.
@@ -90,7 +91,15 @@ impl Write for Out {
 
 /// `text` without what moves a cursor: a cloud's message may hold anything.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// `1 node`, `2 nodes`.
+pub(crate) fn plural<N: std::fmt::Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let s = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{s}")
 }
 
 /// A line on a terminal that says what is waited for and since when. Nothing

@@ -6,10 +6,11 @@ use slurmburst::app::Setup;
 use slurmburst::clock::Clock;
 use slurmburst::hostlist::{Dialect, HostList, HostSet, Limits};
 use slurmburst::ledger::{FILE_NAME, Ledger, LedgerError};
+use slurmburst::site::locate;
 use slurmburst::slurm::invocation::Environment;
 use slurmburst::slurm::scontrol::Scontrol;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, USAGE};
 
 pub(crate) fn environment() -> Environment {
     Environment::read(|name| std::env::var_os(name))
@@ -17,11 +18,27 @@ pub(crate) fn environment() -> Environment {
 
 /// The site, for a command that changes nothing.
 pub(crate) fn read(config: Option<&Path>) -> Result<Setup, Failure> {
+    must_be_there(config)?;
     Ok(Setup::read(config, &environment(), &slurmburst::kinds())?)
 }
 
 /// The site, for a command that acts.
 pub(crate) fn load(config: Option<&Path>) -> Result<Setup, Failure> {
+    must_be_there(config)?;
+    Ok(Setup::load(config, &environment(), &slurmburst::kinds())?)
+}
+
+/// A person who names a file that is not there means no other, nor its last good
+/// copy; the programs that slurmctld starts have to go on instead.
+fn must_be_there(config: Option<&Path>) -> Result<(), Failure> {
+    match locate(config, |name| std::env::var_os(name)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::new(USAGE, error)),
+    }
+}
+
+/// The site, for what a timer runs: with the last good copy where there is one.
+pub(crate) fn load_unattended(config: Option<&Path>) -> Result<Setup, Failure> {
     Ok(Setup::load(config, &environment(), &slurmburst::kinds())?)
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Table {
 }
 
 /// A piece of text, and its colour.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Cell {
     text: String,
     colour: Colour,
@@ -20,7 +20,10 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn new(text: impl AsRef<str>, colour: Colour) -> Cell {
-        Cell { text: printable(text.as_ref()), colour }
+        Cell {
+            text: printable(text.as_ref()),
+            colour,
+        }
     }
 }
 
@@ -32,7 +35,10 @@ impl<T: AsRef<str>> From<T> for Cell {
 
 impl Table {
     pub(crate) fn new(head: &[&'static str]) -> Table {
-        Table { head: head.to_vec(), rows: Vec::new() }
+        Table {
+            head: head.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     pub(crate) fn row(&mut self, cells: Vec<Cell>) {
@@ -41,7 +47,11 @@ impl Table {
 
     /// Prints it. A column that is empty in every row is left out.
     pub(crate) fn print(&self, out: &mut Out) -> io::Result<()> {
-        let head: Vec<Cell> = self.head.iter().map(|h| Cell::new(h, Colour::Bold)).collect();
+        let head: Vec<Cell> = self
+            .head
+            .iter()
+            .map(|h| Cell::new(h, Colour::Bold))
+            .collect();
         let width = |at: usize| {
             let longest = |rows: &[Vec<Cell>]| {
                 let texts = rows.iter().filter_map(|r| r.get(at));
@@ -61,8 +71,11 @@ impl Table {
 }
 
 fn print_row(out: &mut Out, row: &[Cell], widths: &[usize]) -> io::Result<()> {
-    let shown: Vec<(&Cell, usize)> =
-        row.iter().zip(widths.iter().copied()).filter(|(_, width)| *width > 0).collect();
+    let shown: Vec<(&Cell, usize)> = row
+        .iter()
+        .zip(widths.iter().copied())
+        .filter(|(_, width)| *width > 0)
+        .collect();
     let last = shown.iter().rposition(|(cell, _)| !cell.text.is_empty());
     for (at, (cell, width)) in shown.iter().enumerate().take(last.map_or(0, |l| l + 1)) {
         out.paint(cell.colour, &cell.text)?;

@@ -4,7 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -24,7 +26,11 @@ pub(crate) fn length(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let Some(first) = units.iter().position(|(size, _)| seconds >= *size) else {
-        return if ms > 0 { format!("{ms}ms") } else { "0s".to_owned() };
+        return if ms > 0 {
+            format!("{ms}ms")
+        } else {
+            "0s".to_owned()
+        };
     };
     let mut left = seconds;
     let mut text = String::new();
@@ -44,8 +50,14 @@ mod tests {
 
     #[test]
     fn lengths_are_short() {
-        let cases =
-            [(0, "0s"), (40, "40ms"), (1_500, "1s"), (192_000, "3m12s"), (187_200_000, "2d4h"), (3_600_000, "1h")];
+        let cases = [
+            (0, "0s"),
+            (40, "40ms"),
+            (1_500, "1s"),
+            (192_000, "3m12s"),
+            (187_200_000, "2d4h"),
+            (3_600_000, "1h"),
+        ];
         for (ms, text) in cases {
             assert_eq!(length(ms), text);
         }

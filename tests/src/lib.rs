@@ -21,6 +21,8 @@
 mod builder;
 pub mod burst;
 pub mod case;
+mod call;
+mod cases;
 mod cluster;
 mod conf;
 pub mod instances;
@@ -31,6 +33,7 @@ mod processes;
 mod version;
 
 pub use builder::{ClusterBuilder, SlurmUser};
+pub use call::{BLOCKED, Ended};
 pub use cluster::{Cluster, stdout};
 pub use nix::sys::signal::Signal;
 pub use nodes::NodeInfo;

@@ -12,10 +12,18 @@ use crate::table::{Cell, Table};
 use crate::{site, time};
 
 const AFTER: &str = "\
-An event is a wish (wish-up, wish-down), what was sent for it (power-up,
-power-down), what the cloud said (accepted, done, refused) and how it ended (up,
-down, failed). The detail column ends with the cloud's own request id where there
-is one, which is what its support asks for. Events are kept for 30 days.
+What an event says:
+    wish-up, wish-down      somebody wished it; who is in the detail
+    accepted, running       the cloud is at it; the instance runs
+    stopped, gone           the instance is deallocated; is gone
+    refused, effect-unknown a call that did nothing; one of which that is not known
+    up, down                it ended as wished
+    failed, down-failed     it did not, and why
+    superseded              a newer wish made it pointless
+    power-down-force, marked-down, returned, mark-ended, slurm-refused
+                            what Slurm was told of it, and whether it took it
+There may be others. The detail ends with the cloud's own request id where there is
+one, which is what its support asks for. Events are kept for 30 days.
 
 EXAMPLES
     slurmburst history c3              why did c3 not come up?
@@ -79,7 +87,11 @@ fn row(event: &Event) -> Vec<Cell> {
         _ => Colour::Plain,
     };
     let mut detail = event.detail.clone().unwrap_or_default();
-    if let Some(id) = event.request_id.as_ref().filter(|id| !detail.contains(id.as_str())) {
+    if let Some(id) = event
+        .request_id
+        .as_ref()
+        .filter(|id| !detail.contains(id.as_str()))
+    {
         let gap = if detail.is_empty() { "" } else { " " };
         detail.push_str(&format!("{gap}[request {id}]"));
     }
@@ -88,7 +100,11 @@ fn row(event: &Event) -> Vec<Cell> {
         event.node.as_str().into(),
         Cell::new(&event.what, colour),
         event.placement.as_deref().unwrap_or_default().into(),
-        event.duration_ms.map(time::length).unwrap_or_default().into(),
+        event
+            .duration_ms
+            .map(time::length)
+            .unwrap_or_default()
+            .into(),
         detail.into(),
     ]
 }

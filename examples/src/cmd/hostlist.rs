@@ -168,7 +168,11 @@ impl Fold {
         } else if self.sort {
             list = list.try_sorted(&limits())?;
         }
-        Ok(if self.compact { list.to_compact() } else { list.to_slurm() })
+        Ok(if self.compact {
+            list.to_compact()
+        } else {
+            list.to_slurm()
+        })
     }
 }
 
@@ -184,7 +188,10 @@ impl Input {
             return Ok(HostList::parse_with(text, Dialect::Strict, &limits())?);
         }
         if self.used {
-            return Err(Failure::new(USAGE, "standard input can be read only once: give `-` once"));
+            return Err(Failure::new(
+                USAGE,
+                "standard input can be read only once: give `-` once",
+            ));
         }
         self.used = true;
         let most = limits().input_bytes as u64;
@@ -205,7 +212,11 @@ fn set(list: &HostList) -> Result<HostSet, Failure> {
 /// A person's own machine, and a person waits: more than what comes over the
 /// network may have.
 fn limits() -> Limits {
-    Limits { input_bytes: 64 << 20, names: 1 << 24, ..Limits::default() }
+    Limits {
+        input_bytes: 64 << 20,
+        names: 1 << 24,
+        ..Limits::default()
+    }
 }
 
 fn say(out: &mut Out, what: &dyn Display) -> std::io::Result<()> {

@@ -151,7 +151,10 @@ impl Refusals {
     }
 
     fn grouped(self) -> Vec<Refused> {
-        let group = |(why, nodes): (String, Vec<NodeName>)| Refused { nodes: fold(&nodes), why };
+        let group = |(why, nodes): (String, Vec<NodeName>)| Refused {
+            nodes: fold(&nodes),
+            why,
+        };
         self.0.into_iter().map(group).collect()
     }
 }
@@ -176,7 +179,10 @@ impl Plan {
             UnknownNodes::Ignore => self.ignored = fold(&unknown),
             UnknownNodes::Refuse => {
                 for node in unknown {
-                    let why = format!("in no [[nodes]] group of {}: add it there", site.file.display());
+                    let why = format!(
+                        "in no [[nodes]] group of {}: add it there",
+                        site.file.display()
+                    );
                     refusals.add(node, why);
                 }
             }
@@ -202,7 +208,9 @@ impl Plan {
             Err(e) => Err(e),
         };
         let mut known = known.unwrap_or_else(|e| {
-            self.notes.push(format!("what the ledger knows is not taken into account: {e}"));
+            self.notes.push(format!(
+                "what the ledger knows is not taken into account: {e}"
+            ));
             Known::default()
         });
         known.seen.now_ms = now;
@@ -212,7 +220,9 @@ impl Plan {
         for node in nodes {
             let count = known.power_ups.get(node).copied().unwrap_or(0);
             if limit > 0 && count >= limit {
-                let why = format!("powered up {count} times within the hour; max_power_ups_per_hour is {limit}");
+                let why = format!(
+                    "powered up {count} times within the hour; max_power_ups_per_hour is {limit}"
+                );
                 refusals.add(node.clone(), why);
                 continue;
             }
@@ -221,7 +231,8 @@ impl Plan {
             wanted.push(Wanted {
                 node: node.clone(),
                 generation: Generation(now),
-                deadline_ms: now.saturating_add(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)),
+                deadline_ms: now
+                    .saturating_add(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)),
                 tried: Vec::new(),
             });
         }
@@ -237,7 +248,10 @@ impl Plan {
                 Place::Refuse(error) => refusals.add(node, error.to_string()),
             }
         }
-        let wait = |(until_ms, nodes): (i64, Vec<NodeName>)| Waiting { nodes: fold(&nodes), until_ms };
+        let wait = |(until_ms, nodes): (i64, Vec<NodeName>)| Waiting {
+            nodes: fold(&nodes),
+            until_ms,
+        };
         self.waiting = waiting.into_iter().map(wait).collect();
         for (placement, nodes) in placed {
             if let Err(error) = self.render(setup, &placement, &nodes) {
@@ -248,8 +262,15 @@ impl Plan {
         }
     }
 
-    fn render(&mut self, setup: &Setup, placement: &Placement, nodes: &[NodeName]) -> Result<(), Error> {
-        let Some(provider) = setup.site.provider(&placement.provider) else { return Ok(()) };
+    fn render(
+        &mut self,
+        setup: &Setup,
+        placement: &Placement,
+        nodes: &[NodeName],
+    ) -> Result<(), Error> {
+        let Some(provider) = setup.site.provider(&placement.provider) else {
+            return Ok(());
+        };
         for rendered in provider.provider.render(placement, nodes)? {
             self.calls.push(PlannedCall {
                 provider: placement.provider.clone(),
@@ -264,23 +285,33 @@ impl Plan {
 
     /// How each node would go down.
     fn downs(&mut self, setup: &Setup, nodes: &[NodeName]) {
-        let seen = Observed { now_ms: time::now_ms(), ..Observed::default() };
+        let seen = Observed {
+            now_ms: time::now_ms(),
+            ..Observed::default()
+        };
         let mut alike: BTreeMap<(Vec<String>, DownMode), Vec<NodeName>> = BTreeMap::new();
         for node in nodes {
             let group = setup.site.group_of(node);
-            let mut providers: Vec<String> =
-                group.into_iter().flat_map(|g| &g.placements).map(|p| p.provider.clone()).collect();
+            let mut providers: Vec<String> = group
+                .into_iter()
+                .flat_map(|g| &g.placements)
+                .map(|p| p.provider.clone())
+                .collect();
             providers.sort_unstable();
             providers.dedup();
             let mode = setup.site.policy.down_mode(node, &seen);
-            alike.entry((providers, mode)).or_default().push(node.clone());
+            alike
+                .entry((providers, mode))
+                .or_default()
+                .push(node.clone());
         }
-        let down = |((providers, mode), nodes): ((Vec<String>, DownMode), Vec<NodeName>)| PlannedDown {
-            providers,
-            mode,
-            nodes: fold(&nodes),
-            count: nodes.len() as u64,
-        };
+        let down =
+            |((providers, mode), nodes): ((Vec<String>, DownMode), Vec<NodeName>)| PlannedDown {
+                providers,
+                mode,
+                nodes: fold(&nodes),
+                count: nodes.len() as u64,
+            };
         self.power_downs = alike.into_iter().map(down).collect();
     }
 
@@ -292,7 +323,11 @@ impl Plan {
         if !self.calls.is_empty() {
             let mut table = Table::new(&["PLACEMENT", "COUNT", "NODES"]);
             for call in &self.calls {
-                table.row(vec![(&call.placement).into(), call.count.to_string().into(), (&call.nodes).into()]);
+                table.row(vec![
+                    (&call.placement).into(),
+                    call.count.to_string().into(),
+                    (&call.nodes).into(),
+                ]);
             }
             table.print(out)?;
         }
@@ -304,16 +339,29 @@ impl Plan {
                     DownMode::Deallocate => "deallocate",
                 };
                 let count = down.count.to_string();
-                table.row(vec![how.into(), count.into(), down.providers.join(",").into(), (&down.nodes).into()]);
+                table.row(vec![
+                    how.into(),
+                    count.into(),
+                    down.providers.join(",").into(),
+                    (&down.nodes).into(),
+                ]);
             }
             table.print(out)?;
         }
         let mut rest = Table::new(&["NOT STARTED", "NODES", "WHY"]);
         for r in &self.refused {
-            rest.row(vec![Cell::new("refused", Colour::Red), (&r.nodes).into(), (&r.why).into()]);
+            rest.row(vec![
+                Cell::new("refused", Colour::Red),
+                (&r.nodes).into(),
+                (&r.why).into(),
+            ]);
         }
         for w in &self.waiting {
-            rest.row(vec!["waits".into(), (&w.nodes).into(), format!("until {}", time::date(w.until_ms)).into()]);
+            rest.row(vec![
+                "waits".into(),
+                (&w.nodes).into(),
+                format!("until {}", time::date(w.until_ms)).into(),
+            ]);
         }
         if !self.ignored.is_empty() {
             let why = "in no [[nodes]] group, and unknown_nodes = \"ignore\"";
@@ -328,7 +376,10 @@ impl Plan {
         }
         for call in &self.calls {
             out.line("")?;
-            out.paint(Colour::Bold, &printable(&format!("{} {}", call.placement, call.nodes)))?;
+            out.paint(
+                Colour::Bold,
+                &printable(&format!("{} {}", call.placement, call.nodes)),
+            )?;
             out.line("")?;
             out.json(&call.request)?;
         }
@@ -339,7 +390,10 @@ impl Plan {
 fn known(ledger: &Ledger, now: i64) -> Result<Known, LedgerError> {
     Ok(Known {
         paused: ledger.paused()?,
-        seen: Observed { now_ms: now, dry: ledger.dry(now)? },
+        seen: Observed {
+            now_ms: now,
+            dry: ledger.dry(now)?,
+        },
         power_ups: ledger.power_ups_since(now.saturating_sub(HOUR_MS))?,
     })
 }

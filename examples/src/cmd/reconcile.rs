@@ -68,13 +68,24 @@ struct Answer<'a> {
 }
 
 pub(crate) fn run(args: &Args, config: Option<&Path>) -> Outcome {
-    let setup = if args.dry_run { site::read(config)? } else { site::load(config)? };
+    let setup = if args.dry_run {
+        site::read(config)?
+    } else {
+        site::load_unattended(config)?
+    };
     if let Some(broken) = &setup.broken {
         // Everything but new power-ups goes on.
-        Failure::new(0, format!("working with the last good copy of the site file: {broken}")).report();
+        Failure::new(
+            0,
+            format!("working with the last good copy of the site file: {broken}"),
+        )
+        .report();
     }
-    let options =
-        FullOptions { dry_run: args.dry_run, confirm: args.confirm, wait: args.wait };
+    let options = FullOptions {
+        dry_run: args.dry_run,
+        confirm: args.confirm,
+        wait: args.wait,
+    };
     let converged = {
         let _progress = Progress::new("looking at clouds and Slurm");
         reconcile(&setup, &slurmburst::kinds(), &options)?
@@ -86,12 +97,18 @@ pub(crate) fn run(args: &Args, config: Option<&Path>) -> Outcome {
     };
     let mut out = Out::new();
     if args.json {
-        out.json(&Answer { result, dry_run: args.dry_run, report })?;
+        out.json(&Answer {
+            result,
+            dry_run: args.dry_run,
+            report,
+        })?;
     } else if !args.quiet {
         match (result, report) {
             (_, Some(report)) => show(&mut out, report, args.dry_run)?,
             ("asked", _) => out.line("a converger is at work; it will look at everything now")?,
-            _ => out.line("a converger is at work; nothing was looked at. Try again, or add --wait")?,
+            _ => {
+                out.line("a converger is at work; nothing was looked at. Try again, or add --wait")?
+            }
         }
     }
     out.end()?;
@@ -108,7 +125,11 @@ fn show(out: &mut Out, report: &Report, dry_run: bool) -> Result<(), Failure> {
         let mut table = Table::new(&["NODE", "FOUND", action]);
         for found in &report.found {
             let what = Cell::new(&found.what, Colour::Yellow);
-            table.row(vec![found.node.as_str().into(), what, (&found.action).into()]);
+            table.row(vec![
+                found.node.as_str().into(),
+                what,
+                (&found.action).into(),
+            ]);
         }
         table.print(out)?;
     } else if report.held_back.is_empty() {

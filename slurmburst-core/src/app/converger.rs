@@ -119,21 +119,22 @@ fn converge(
     let mut full = full;
     let mut report = None;
     loop {
+        // First, since it makes the folder that the lease is in.
+        let ledger = Ledger::open(dir, Clock::system())?;
         let Some(lease) = acquire(dir)? else { return Ok(report) };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(ReconcileError::Runtime)?;
-        let ledger = Ledger::open(dir, Clock::system())?;
         let mut converger = Converger::new(Parts {
             lease,
             site: Arc::clone(&setup.site),
             conf: Arc::clone(&setup.conf),
             ledger,
-            slurm: Arc::new(Scontrol::new(
-                setup.site.slurm.scontrol.clone(),
-                setup.site.slurm.conf.clone(),
-            )),
+            slurm: Arc::new(
+                Scontrol::new(setup.site.slurm.scontrol.clone(), setup.site.slurm.conf.clone())
+                    .time_limit(setup.site.slurm.timeout),
+            ),
             clock: Clock::system(),
             journal: Arc::clone(log) as Arc<dyn Journal>,
         })?;

@@ -12,7 +12,7 @@ use crate::slurm::control::{SlurmNode, Which};
 
 use super::act::Plan;
 use super::decide::{Decision, NodeView, decide, is_older};
-use super::observe::Clouds;
+use super::observe::{Clouds, PATIENCE};
 use super::{Converger, earliest, millis};
 
 /// The live attempts of a node.
@@ -50,7 +50,7 @@ impl Converger {
 
         // Clouds first, Slurm second.
         let concerned = self.providers_to_list(&due, &live);
-        let clouds = self.list(&concerned).await?;
+        let clouds = self.list(&concerned, PATIENCE).await?;
         let older = |w: &Wish| {
             let up = live.get(&w.node).and_then(|l| l.up.as_ref());
             up.is_some_and(|a| a.state == AttemptState::Done && is_older(a, w))
@@ -65,7 +65,7 @@ impl Converger {
             None
         } else {
             let ask: Vec<NodeName> = ask.into_iter().collect();
-            self.ask_slurm(Which::Some(&ask)).await
+            self.ask_slurm(Which::Some(&ask)).await?
         };
 
         let plan = self.plan(&due, &live, &clouds, slurm.as_ref())?;
@@ -126,7 +126,7 @@ impl Converger {
                 downs: &downs,
                 tried: &tried,
                 seen: &seen,
-                listing: clouds.listing(providers.iter().copied()),
+                listing: self.listing_of(clouds, node, &providers),
                 slurm: slurm.and_then(|s| s.get(node)).map(|n| &n.state),
                 consistency_ms: self.consistency_ms(&providers),
             };
