@@ -108,9 +108,11 @@ fn converger_killed_while_nodes_boot(case: Case) {
     burst.set_state("c2", "power_up");
     burst.wait_event("c2", "accepted", 1);
     kill_converger(&burst);
-    // When the pretended boot is over, and every tenth of a second after.
-    for wait in [2_000, 100, 100, 100, 200, 200] {
-        burst.set_state("c[3-4]", "power_up");
+    // When the pretended boot is nearly over, and every so often after.
+    burst.set_state("c[3-4]", "power_up");
+    burst.wait_event("c4", "accepted", 1);
+    kill_converger(&burst);
+    for wait in [1_500, 100, 100, 100, 200, 200] {
         let mut converge = burst.cluster.command(burst.program("slurmburst"));
         let mut converge = converge.args(["reconcile", "--wait"]).spawn().unwrap();
         sleep(Duration::from_millis(wait));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use slurmburst_tests::burst::Burst;
-use slurmburst_tests::case::Case;
+use slurmburst_tests::case::{Case, local};
 use slurmburst_tests::instances::Watch;
 use slurmburst_tests::{Signal, on_each_slurm};
 
@@ -12,6 +12,7 @@ on_each_slurm!(
     slurmctld_restarted_while_a_node_boots,
     slurmctld_killed_while_a_node_boots,
     slurmctld_killed_at_the_call,
+    slurmctld_asks_again_for_what_has_booted,
 );
 
 fn ends_well(burst: &Burst, watch: &Watch, instances: usize) {
@@ -58,4 +59,28 @@ fn killed(burst: &Burst, when: &str) {
     burst.cluster.start_slurmctld();
     burst.wait_job(job, 50);
     ends_well(burst, &watch, 1);
+}
+
+/// A machine whose slurmd comes six seconds after its boot and tells that boot's time, as a real one does.
+const MACHINE: &str = "#!/bin/sh
+up=$(cut -d. -f1 /proc/uptime)
+sleep 6
+shift 2 # -D -b
+exec unshare --time --boottime \"-$up\" /usr/sbin/slurmd -D \"$@\"
+";
+
+/// The machine has booted when slurmctld, which has forgotten that it asked, asks again: slurmctld then goes on waiting
+/// for a boot that is newer than its wish. So the machine is replaced, once, and in time.
+fn slurmctld_asks_again_for_what_has_booted(case: Case) {
+    let Some((builder, built)) = case.builder() else { return };
+    let machine = builder.script("slurmd-of-a-machine", MACHINE);
+    let text = local(builder.dir(), "c[1-3]", &format!("slurmd = \"{}\"", machine.display()));
+    let burst = Burst::start(builder, &built, &text);
+    let watch = Watch::start(&burst);
+    burst.set_state("c1", "power_up");
+    burst.wait_event("c1", "up", 1);
+    burst.cluster.kill_slurmctld(Signal::SIGKILL);
+    burst.cluster.start_slurmctld();
+    burst.wait_event("c1", "recorded", 2);
+    ends_well(&burst, &watch, 2);
 }

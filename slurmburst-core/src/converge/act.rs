@@ -34,6 +34,8 @@ pub(super) struct Plan {
     replay: Vec<Wish>,
     poll: Vec<(Wish, Direction)>,
     down: Vec<(Wish, Vec<Target>)>,
+    /// Of these the power-down is worth a word.
+    replace: Vec<Wish>,
     fail: Vec<(Wish, Error)>,
     overtaken: Vec<Wish>,
     pub(super) waiting: Vec<(NodeName, String)>,
@@ -47,6 +49,10 @@ impl Plan {
             Decision::Replay => self.replay.push(wish),
             Decision::Poll(direction) => self.poll.push((wish, direction)),
             Decision::PowerDown(targets) => self.down.push((wish, targets)),
+            Decision::Replace(target) => {
+                self.replace.push(wish.clone());
+                self.down.push((wish, vec![target]));
+            }
             Decision::Fail(error) => self.fail.push((wish, error)),
             Decision::Yield => self.overtaken.push(wish),
             Decision::Wait { why, .. } => self.waiting.push((wish.node, why)),
@@ -63,6 +69,7 @@ impl Converger {
     ) -> Result<(), LedgerError> {
         self.settle(&plan.settle)?;
         self.yield_to_resume(&plan.overtaken)?;
+        self.note_replaced(&plan.replace)?;
         self.submit_downs(plan.down)?;
         self.submit_polls(&plan.poll, live);
         let mut failed = plan.fail;
@@ -119,6 +126,13 @@ impl Converger {
             .iter()
             .map(|w| self.about(w, "superseded", Some("Slurm shows a newer power-up".to_owned())))
             .collect();
+        self.write_events(&events)
+    }
+
+    fn note_replaced(&mut self, wishes: &[Wish]) -> Result<(), LedgerError> {
+        let why = "Slurm ignores it: it has booted before Slurm asked for it (again)";
+        let events: Vec<Event> =
+            wishes.iter().map(|w| self.about(w, "replaced", Some(why.to_owned()))).collect();
         self.write_events(&events)
     }
 

@@ -12,6 +12,7 @@
 //! | up | an attempt of unknown effect | replay the same call |
 //! | up | an attempt accepted or done, older than the last wish down | power that down first |
 //! | up | accepted | poll |
+//! | up, by resume | done for an older wish, and Slurm waits for a boot | wait; after a while replace it |
 //! | up | done | settled |
 //! | up | tried, and told never to try again | fail |
 //! | up | the listing did not answer | wait |
@@ -34,6 +35,9 @@ use crate::slurm::node_state::NodeState;
 
 /// How long to wait before looking again where nobody says when.
 const LOOK_AGAIN_MS: i64 = 2_000;
+
+/// The longest that an instance may take to register which may have booted too early.
+const PATIENCE_MS: i64 = 120_000;
 
 /// What is known of one node.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +106,9 @@ pub enum Decision {
     Poll(Direction),
     /// Power these down.
     PowerDown(Vec<Target>),
+    /// Power this down, and start another: Slurm ignores it, since it has booted
+    /// before Slurm asked for it.
+    Replace(Target),
     /// Look again then.
     Wait {
         /// When, in milliseconds since 1970.
@@ -138,6 +145,7 @@ fn up(v: &NodeView<'_>) -> Decision {
                 Decision::PowerDown(vec![target_of(attempt)])
             }
             AttemptState::Accepted(_) => poll_when_due(v, attempt, Direction::Up),
+            AttemptState::Done if is_older(attempt, v.wish) => unless_too_early(v, attempt),
             AttemptState::Done => Decision::Settle,
             // Not live: `v.up` never holds these.
             AttemptState::Refused(_) | AttemptState::Closed => wait(v, "its last attempt is over"),
@@ -155,6 +163,31 @@ fn up(v: &NodeView<'_>) -> Decision {
     up_by_listing(v)
 }
 
+/// Whether Slurm may ignore the instance of this attempt, because it has asked
+/// again since: slurmctld was killed and has forgotten that it asked, or an
+/// administrator has powered the node up twice.
+pub fn is_older(attempt: &Attempt, wish: &Wish) -> bool {
+    wish.program == Program::Resume && attempt.generation < wish.generation
+}
+
+/// slurmctld counts only a registration of a boot after its newest call, and
+/// waits for one until ResumeTimeout. An instance that has booted before is
+/// replaced, early enough for another boot. Once: what comes then is not older.
+fn unless_too_early(v: &NodeView<'_>, attempt: &Attempt) -> Decision {
+    let third = v.wish.deadline_ms.saturating_sub(v.wish.created_ms) / 3;
+    let running_since = attempt.updated_ms.max(v.wish.created_ms);
+    let until_ms = running_since
+        .saturating_add(third.min(PATIENCE_MS))
+        .min(v.wish.deadline_ms.saturating_sub(2 * LOOK_AGAIN_MS));
+    match v.slurm.map(shows_newer_power_up) {
+        Some(false) => Decision::Settle,
+        _ if v.now_ms < until_ms => wait(v, "it may have booted before Slurm asked for it"),
+        Some(true) => Decision::Replace(target_of(attempt)),
+        // Slurm says nothing: no reason to touch what runs.
+        None => Decision::Settle,
+    }
+}
+
 /// Nothing live in the ledger: what the clouds show decides.
 fn up_by_listing(v: &NodeView<'_>) -> Decision {
     let mut in_the_way = Vec::new();
@@ -168,6 +201,9 @@ fn up_by_listing(v: &NodeView<'_>) -> Decision {
             state if state.is_dying() => dying = Some(seen),
             InstanceState::Stopped | InstanceState::StoppedBilled | InstanceState::Failed
                 if keeps_disk => {}
+            InstanceState::Starting | InstanceState::Running if still_listed(v, seen) => {
+                dying = Some(seen);
+            }
             InstanceState::Starting | InstanceState::Running
                 if !stale && serving.is_none() =>
             {
@@ -190,6 +226,16 @@ fn up_by_listing(v: &NodeView<'_>) -> Decision {
         return wait(v, &format!("its old instance {} is {}", seen.instance.id, seen.instance.state));
     }
     Decision::Place
+}
+
+/// Whether this has been powered down just now, and the listing does not show it yet.
+fn still_listed(v: &NodeView<'_>, seen: &Seen<'_>) -> bool {
+    v.downs.iter().any(|d| {
+        d.state == AttemptState::Done
+            && d.provider == seen.provider
+            && d.instance.as_deref() == Some(seen.instance.id.as_str())
+            && v.now_ms < d.updated_ms.saturating_add(v.consistency_ms)
+    })
 }
 
 fn down(v: &NodeView<'_>) -> Decision {

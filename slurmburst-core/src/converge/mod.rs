@@ -20,6 +20,8 @@ pub mod decide;
 mod full;
 pub mod marks;
 mod observe;
+#[cfg(test)]
+mod older_tests;
 mod outcomes;
 mod pass;
 mod report;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::error::{Advice, Effect, Error, ErrorKind};
 use crate::executor::{Finished, Work};
 use crate::hostlist::NodeName;
-use crate::ledger::{AttemptKey, AttemptState, AttemptUpdate, Event, LedgerError, Wish};
+use crate::ledger::{
+    AttemptKey, AttemptState, AttemptUpdate, Event, LedgerError, Program, Wish,
+};
 use crate::outcome::{Machine, Outcome};
 use crate::provider::{Call, Direction, Generation, INSTANCE_GONE, Pending, PowerDown};
 
@@ -32,6 +34,15 @@ struct Said<'a> {
     placement: Option<&'a str>,
     call: Option<&'a str>,
     took: Duration,
+}
+
+/// Whether a wish is fulfilled when an instance of this generation is up. One of
+/// an older call may be one that Slurm ignores: the table decides about that.
+fn fulfils(generation: Generation, wish: &Wish) -> bool {
+    wish.direction == Direction::Up
+        && wish.settled.is_none()
+        && generation > wish.floor
+        && (generation == wish.generation || wish.program != Program::Resume)
 }
 
 impl Converger {
@@ -135,11 +146,7 @@ impl Converger {
             self.ledger.reopen(node, wish.generation)?;
             changes.look_again = true;
         }
-        let serves = |w: &&Wish| {
-            w.direction == Direction::Up
-                && w.settled.is_none()
-                && generation.is_some_and(|g| g > w.floor)
-        };
+        let serves = |w: &&Wish| generation.is_some_and(|g| fulfils(g, w));
         match outcome {
             Outcome::Done(machine) => {
                 self.came_up(&said, machine, wish.filter(serves), changes);
@@ -320,15 +327,11 @@ impl Converger {
                 self.down_outcome(said, outcome, changes);
             }
             Outcome::Done(machine) => {
-                let serves = wish.filter(|w| {
-                    w.direction == Direction::Up && w.settled.is_none() && attempt.generation > w.floor
-                });
+                let serves = wish.filter(|w| fulfils(attempt.generation, w));
                 self.came_up(&said, machine, serves, changes);
             }
             _ => {
-                let serves = wish.filter(|w| {
-                    w.direction == Direction::Up && w.settled.is_none() && attempt.generation > w.floor
-                });
+                let serves = wish.filter(|w| fulfils(attempt.generation, w));
                 self.came_up(&said, Machine::default(), serves, changes);
             }
         }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::error::{Advice, Error};
 use crate::hostlist::NodeName;
 use crate::ledger::LedgerError;
-use crate::ledger::{Attempt, Program, Wish};
+use crate::ledger::{Attempt, AttemptState, Program, Wish};
 use crate::policy::Tried;
 use crate::provider::{Direction, Generation, Lifecycle};
 use crate::slurm::control::{SlurmNode, Which};
 
 use super::act::Plan;
-use super::decide::{Decision, NodeView, decide};
+use super::decide::{Decision, NodeView, decide, is_older};
 use super::observe::{Clouds, PATIENCE};
 use super::{Converger, earliest, millis};
 
@@ -51,8 +51,15 @@ impl Converger {
         // Clouds first, Slurm second.
         let concerned = self.providers_to_list(&due, &live);
         let clouds = self.list(&concerned, PATIENCE).await?;
-        let mut ask: BTreeSet<NodeName> =
-            due.iter().filter(|w| w.program == Program::Suspend).map(|w| w.node.clone()).collect();
+        let older = |w: &Wish| {
+            let up = live.get(&w.node).and_then(|l| l.up.as_ref());
+            up.is_some_and(|a| a.state == AttemptState::Done && is_older(a, w))
+        };
+        let mut ask: BTreeSet<NodeName> = due
+            .iter()
+            .filter(|w| w.program == Program::Suspend || older(w))
+            .map(|w| w.node.clone())
+            .collect();
         ask.extend(marks.iter().filter(|m| self.mark_is_due(m, now)).map(|m| m.node.clone()));
         let slurm = if ask.is_empty() {
             None
