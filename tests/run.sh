@@ -202,7 +202,7 @@ core_alone() {
   local copy=$CARGO_TARGET_DIR/core-alone
   rm -rf "$copy"
   mkdir "$copy"
-  cp -rp slurmburst-core examples docs Cargo.lock clippy.toml .config "$copy/"
+  cp -rp slurmburst-core examples docs Cargo.lock clippy.toml "$copy/"
   # Without the facade, and without the packages that are not there.
   sed -e '/^\[package\]/,/^\[profile/{/^\[profile/!d}' -e 's/^members = .*/members = ["slurmburst-core"]/' \
     -e '/path = "backends/d' -e '/path = "\."/d' Cargo.toml >"$copy/Cargo.toml"
