@@ -20,9 +20,8 @@
 
 mod builder;
 pub mod burst;
-pub mod case;
 mod call;
-mod cases;
+pub mod case;
 mod cluster;
 mod conf;
 pub mod instances;

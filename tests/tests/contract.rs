@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use slurmburst_tests::burst::{Build, Burst, local_site, site_text};
-use slurmburst_tests::{Cluster, NodeInfo, Signal, SlurmUser, SlurmVersion, on_both};
+use slurmburst_tests::case::Case;
+use slurmburst_tests::{Cluster, NodeInfo, Signal, SlurmUser, on_each_slurm};
 
 /// One group with nodes of the simulated cloud.
 fn fake_site(dir: &Path, hostlist: &str, top: &str, keys: &str) -> String {
@@ -72,7 +73,8 @@ const OURS: [(&str, &str, bool); 6] = [
     ("empty", "", false),
 ];
 
-fn resume_files(version: SlurmVersion) {
+fn resume_files(case: Case) {
+    let version = case.version;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
     };
@@ -116,7 +118,8 @@ fn resume_files(version: SlurmVersion) {
 }
 
 /// The longest argument that the kernel lets through, of names that no hostlist folds.
-fn longest_argument(version: SlurmVersion) {
+fn longest_argument(case: Case) {
+    let version = case.version;
     const NODES: usize = 4_681;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
@@ -151,7 +154,8 @@ fn longest_argument(version: SlurmVersion) {
 }
 
 /// 22.05 closes 0, 1 and 2 and blocks twelve signals.
-fn bare_start(version: SlurmVersion) {
+fn bare_start(case: Case) {
+    let version = case.version;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
     };
@@ -219,7 +223,8 @@ fn bare_start(version: SlurmVersion) {
 }
 
 /// Started as root where SlurmUser is slurm.
-fn root_becomes_slurm_user(version: SlurmVersion) {
+fn root_becomes_slurm_user(case: Case) {
+    let version = case.version;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -295,7 +300,8 @@ fn root_becomes_slurm_user(version: SlurmVersion) {
 }
 
 /// A site changes its log in the middle of a boot.
-fn log_is_rotated(version: SlurmVersion) {
+fn log_is_rotated(case: Case) {
+    let version = case.version;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -337,7 +343,8 @@ fn log_is_rotated(version: SlurmVersion) {
     }
 }
 
-fn log_cannot_be_written(version: SlurmVersion) {
+fn log_cannot_be_written(case: Case) {
+    let version = case.version;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -374,7 +381,7 @@ fn log_cannot_be_written(version: SlurmVersion) {
     );
 }
 
-on_both!(
+on_each_slurm!(
     resume_files,
     longest_argument,
     bare_start,

@@ -5,8 +5,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use slurmburst_tests::burst::{Build, Burst, local_site};
+use slurmburst_tests::case::Case;
 use slurmburst_tests::{
-    Cluster, ClusterBuilder, NodeInfo, SlurmUser, SlurmVersion, on_both, on_both_and_idle, stdout,
+    Cluster, ClusterBuilder, NodeInfo, SlurmUser, SlurmVersion, on_each_slurm, stdout,
 };
 
 fn builder(version: SlurmVersion, idle_on_node_suspend: bool) -> ClusterBuilder {
@@ -59,7 +60,11 @@ fn wait_refused(burst: &Burst, node: &str, why: &str) {
         });
 }
 
-fn broken_site_file(version: SlurmVersion, idle_on_node_suspend: bool) {
+fn broken_site_file(case: Case) {
+    let Case {
+        version,
+        idle_on_node_suspend,
+    } = case;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -102,7 +107,11 @@ fn broken_site_file(version: SlurmVersion, idle_on_node_suspend: bool) {
     wait_up(&burst, "c3");
 }
 
-fn unknown_node_is_refused(version: SlurmVersion, idle_on_node_suspend: bool) {
+fn unknown_node_is_refused(case: Case) {
+    let Case {
+        version,
+        idle_on_node_suspend,
+    } = case;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -122,7 +131,8 @@ fn unknown_node_is_refused(version: SlurmVersion, idle_on_node_suspend: bool) {
     );
 }
 
-fn unknown_node_is_ignored(version: SlurmVersion) {
+fn unknown_node_is_ignored(case: Case) {
+    let version = case.version;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -145,7 +155,11 @@ fn unknown_node_is_ignored(version: SlurmVersion) {
     assert!(c3.is(&["POWERING_UP"]), "{c3:?}\n{}", burst.log());
 }
 
-fn too_many_power_ups(version: SlurmVersion, idle_on_node_suspend: bool) {
+fn too_many_power_ups(case: Case) {
+    let Case {
+        version,
+        idle_on_node_suspend,
+    } = case;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -177,7 +191,8 @@ fn too_many_power_ups(version: SlurmVersion, idle_on_node_suspend: bool) {
     wait_up(&burst, "c2");
 }
 
-fn pause(version: SlurmVersion) {
+fn pause(case: Case) {
+    let version = case.version;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -208,9 +223,8 @@ fn pause(version: SlurmVersion) {
     wait_up(&burst, "c2");
 }
 
-on_both_and_idle!(
-    broken_site_file,
+on_each_slurm!(both: broken_site_file,
     unknown_node_is_refused,
     too_many_power_ups
 );
-on_both!(unknown_node_is_ignored, pause);
+on_each_slurm!(unknown_node_is_ignored, pause);

@@ -11,9 +11,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use slurmburst_tests::burst::{Build, Burst, site_text};
-use slurmburst_tests::{Cluster, SlurmUser, SlurmVersion, on_both};
+use slurmburst_tests::case::Case;
+use slurmburst_tests::{Cluster, SlurmUser, on_each_slurm};
 
-fn slow_provider(version: SlurmVersion) {
+fn slow_provider(case: Case) {
+    let version = case.version;
     const NODES: usize = 1_000;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
@@ -75,4 +77,4 @@ fn slow_provider(version: SlurmVersion) {
     assert!(!burst.pids("slurmburst-converge").is_empty());
 }
 
-on_both!(slow_provider);
+on_each_slurm!(slow_provider);

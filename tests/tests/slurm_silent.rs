@@ -6,7 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use slurmburst_tests::burst::{Build, Burst, local_site, site_text};
-use slurmburst_tests::{Cluster, NodeInfo, SlurmUser, SlurmVersion, on_both, stdout};
+use slurmburst_tests::case::Case;
+use slurmburst_tests::{Cluster, NodeInfo, SlurmUser, SlurmVersion, on_each_slurm, stdout};
 
 const TOP: &str = "orphan_grace = \"1s\"\n";
 
@@ -64,23 +65,27 @@ fn nothing_is_powered_down(version: SlurmVersion, script: &str, said: &str) {
     });
 }
 
-fn scontrol_prints_nothing(version: SlurmVersion) {
+fn scontrol_prints_nothing(case: Case) {
+    let version = case.version;
     nothing_is_powered_down(version, "#!/bin/sh\nexit 0\n", "so nothing is done");
 }
 
-fn scontrol_hangs(version: SlurmVersion) {
+fn scontrol_hangs(case: Case) {
+    let version = case.version;
     nothing_is_powered_down(version, "#!/bin/sh\nexec sleep 60\n", "no answer within 1s");
 }
 
 /// What it says of the controller is true, and that there are no nodes is not.
-fn scontrol_shows_no_nodes(version: SlurmVersion) {
+fn scontrol_shows_no_nodes(case: Case) {
+    let version = case.version;
     let script = "#!/bin/sh\ncase \"$*\" in\n*show*) echo 'No nodes in the system' ;;\n*) exec /usr/bin/scontrol \"$@\" ;;\nesac\n";
     nothing_is_powered_down(version, script, "Slurm shows no nodes");
 }
 
 /// As user slurm and without PrivateData=cloud 22.05 hides what is powered off.
 /// The newer one shows it, so there the same pass powers the same node down.
-fn hidden_nodes_are_unknown(version: SlurmVersion) {
+fn hidden_nodes_are_unknown(case: Case) {
+    let version = case.version;
     let (Some(release), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
     };
@@ -145,7 +150,7 @@ fn hidden_nodes_are_unknown(version: SlurmVersion) {
     assert!(books.contains("\"c2\""), "{books}");
 }
 
-on_both!(
+on_each_slurm!(
     scontrol_prints_nothing,
     scontrol_hangs,
     scontrol_shows_no_nodes,

@@ -9,17 +9,15 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::executor::Work;
 use crate::hostlist::NodeName;
-use crate::ledger::{
-    AttemptState, Event, NewCall, NewDown, NewWish, Program, Wish,
-};
+use crate::ledger::{AttemptState, Event, NewCall, NewDown, NewWish, Program, Wish};
 use crate::ledger::{LedgerError, call_token, new_call_id};
 use crate::policy::{Observed, Place, PowerPolicy, Tried, Wanted};
 use crate::provider::{Call, CallNode, Direction, DownMode, Pending, Placement, PowerDown};
 
 use super::decide::{Decision, Target};
+use super::marks::mark_for;
 use super::observe::Clouds;
 use super::pass::LiveAttempts;
-use super::marks::mark_for;
 use super::{Converger, millis};
 
 /// A power-down is given up, to be looked at again, after this.
@@ -83,8 +81,10 @@ impl Converger {
         if wishes.is_empty() {
             return Ok(());
         }
-        let done: Vec<_> =
-            wishes.iter().map(|w| (w.node.clone(), w.generation, Ok(()))).collect();
+        let done: Vec<_> = wishes
+            .iter()
+            .map(|w| (w.node.clone(), w.generation, Ok(())))
+            .collect();
         self.ledger.settle(&done)?;
         let (mut events, mut over) = (Vec::new(), Vec::new());
         for wish in wishes {
@@ -124,15 +124,23 @@ impl Converger {
         self.ledger.record(&ups)?;
         let events: Vec<Event> = wishes
             .iter()
-            .map(|w| self.about(w, "superseded", Some("Slurm shows a newer power-up".to_owned())))
+            .map(|w| {
+                self.about(
+                    w,
+                    "superseded",
+                    Some("Slurm shows a newer power-up".to_owned()),
+                )
+            })
             .collect();
         self.write_events(&events)
     }
 
     fn note_replaced(&mut self, wishes: &[Wish]) -> Result<(), LedgerError> {
         let why = "Slurm ignores it: it has booted before Slurm asked for it (again)";
-        let events: Vec<Event> =
-            wishes.iter().map(|w| self.about(w, "replaced", Some(why.to_owned()))).collect();
+        let events: Vec<Event> = wishes
+            .iter()
+            .map(|w| self.about(w, "replaced", Some(why.to_owned())))
+            .collect();
         self.write_events(&events)
     }
 
@@ -148,22 +156,31 @@ impl Converger {
                     instance: target.instance.clone(),
                     mode: target.mode,
                 });
-                batches.entry((target.provider, target.mode)).or_default().push(PowerDown {
-                    node: wish.node.clone(),
-                    generation: wish.generation,
-                    instance: target.instance,
-                    mode: target.mode,
-                });
+                batches
+                    .entry((target.provider, target.mode))
+                    .or_default()
+                    .push(PowerDown {
+                        node: wish.node.clone(),
+                        generation: wish.generation,
+                        instance: target.instance,
+                        mode: target.mode,
+                    });
             }
         }
         self.ledger.begin_downs(&records)?;
         let deadline = Instant::now() + DOWN_LIMIT;
         for ((name, _), nodes) in batches {
-            let Some(provider) = self.providers.get(&name).cloned() else { continue };
+            let Some(provider) = self.providers.get(&name).cloned() else {
+                continue;
+            };
             // Two instances of one node go in two batches: one outcome per node and batch.
             for batch in chunks_of_distinct(nodes, provider.capabilities().max_batch, |d| &d.node) {
                 self.busy.extend(batch.iter().map(|d| d.node.clone()));
-                let work = Work::Down { provider: Arc::clone(&provider), name: name.clone(), batch };
+                let work = Work::Down {
+                    provider: Arc::clone(&provider),
+                    name: name.clone(),
+                    batch,
+                };
                 self.executor.submit(work, deadline);
             }
         }
@@ -173,21 +190,36 @@ impl Converger {
     fn submit_polls(&mut self, polls: &[(Wish, Direction)], live: &LiveAttempts) {
         let mut batches: BTreeMap<String, Vec<Pending>> = BTreeMap::new();
         for (wish, direction) in polls {
-            let Some(l) = live.get(&wish.node) else { continue };
-            let attempts = l.up.iter().chain(&l.downs).filter(|a| a.direction == *direction);
+            let Some(l) = live.get(&wish.node) else {
+                continue;
+            };
+            let attempts =
+                l.up.iter()
+                    .chain(&l.downs)
+                    .filter(|a| a.direction == *direction);
             for attempt in attempts {
                 if let AttemptState::Accepted(pending) = &attempt.state {
-                    batches.entry(attempt.provider.clone()).or_default().push(pending.clone());
+                    batches
+                        .entry(attempt.provider.clone())
+                        .or_default()
+                        .push(pending.clone());
                 }
             }
         }
         let deadline = Instant::now() + DOWN_LIMIT;
         for (name, pending) in batches {
-            let Some(provider) = self.providers.get(&name).cloned() else { continue };
-            for pending in chunks_of_distinct(pending, provider.capabilities().max_batch, |p| &p.node)
+            let Some(provider) = self.providers.get(&name).cloned() else {
+                continue;
+            };
+            for pending in
+                chunks_of_distinct(pending, provider.capabilities().max_batch, |p| &p.node)
             {
                 self.busy.extend(pending.iter().map(|p| p.node.clone()));
-                let work = Work::Poll { provider: Arc::clone(&provider), name: name.clone(), pending };
+                let work = Work::Poll {
+                    provider: Arc::clone(&provider),
+                    name: name.clone(),
+                    pending,
+                };
                 self.executor.submit(work, deadline);
             }
         }
@@ -203,14 +235,20 @@ impl Converger {
             }
         }
         for (id, deadline_ms) in ids {
-            let Some(call) = self.ledger.call(&id)? else { continue };
+            let Some(call) = self.ledger.call(&id)? else {
+                continue;
+            };
             if call.names().any(|n| self.busy.contains(n)) {
                 continue;
             }
             let Some(provider) = self.providers.get(&call.placement.provider).cloned() else {
                 continue;
             };
-            self.submit_up(provider, call, deadline_ms.max(self.clock.now_ms() + 60_000));
+            self.submit_up(
+                provider,
+                call,
+                deadline_ms.max(self.clock.now_ms() + 60_000),
+            );
         }
         Ok(())
     }
@@ -226,11 +264,21 @@ impl Converger {
         self.busy.extend(call.names().cloned());
         self.report.power_up_calls += 1;
         let name = call.placement.provider.clone();
-        self.executor.submit(Work::Up { provider, name, call }, deadline);
+        self.executor.submit(
+            Work::Up {
+                provider,
+                name,
+                call,
+            },
+            deadline,
+        );
     }
 
     /// Asks the policy, renders, records and sends. Answers with what cannot be placed.
-    fn place(&mut self, wanted: Vec<(Wish, Vec<Tried>)>) -> Result<Vec<(Wish, Error)>, LedgerError> {
+    fn place(
+        &mut self,
+        wanted: Vec<(Wish, Vec<Tried>)>,
+    ) -> Result<Vec<(Wish, Error)>, LedgerError> {
         let mut failed = Vec::new();
         if wanted.is_empty() || self.ledger.paused()? {
             return Ok(failed);
@@ -251,7 +299,10 @@ impl Converger {
                     "it was powered up {count} times within the hour: max_power_ups_per_hour is {limit}; see `slurmburst history {}`",
                     wish.node
                 );
-                failed.push((wish, Error::new(ErrorKind::Quota, text).code("TooManyPowerUps")));
+                failed.push((
+                    wish,
+                    Error::new(ErrorKind::Quota, text).code("TooManyPowerUps"),
+                ));
                 continue;
             }
             ask.push(Wanted {
@@ -262,10 +313,15 @@ impl Converger {
             });
             wishes.insert(wish.node.clone(), wish);
         }
-        let seen = Observed { now_ms: now, dry: self.ledger.dry(now)? };
+        let seen = Observed {
+            now_ms: now,
+            dry: self.ledger.dry(now)?,
+        };
         let mut by_placement: BTreeMap<String, (Arc<Placement>, Vec<Wish>)> = BTreeMap::new();
         for (node, place) in self.site.policy.place(&ask, &seen) {
-            let Some(wish) = wishes.remove(&node) else { continue };
+            let Some(wish) = wishes.remove(&node) else {
+                continue;
+            };
             match place {
                 Place::At(placement) => by_placement
                     .entry(placement.name.clone())
@@ -291,7 +347,10 @@ impl Converger {
         wishes: Vec<Wish>,
     ) -> Result<Vec<(Wish, Error)>, LedgerError> {
         let Some(provider) = self.providers.get(&placement.provider).cloned() else {
-            let text = format!("placement {} names no provider of the site file", placement.name);
+            let text = format!(
+                "placement {} names no provider of the site file",
+                placement.name
+            );
             let error = Error::new(ErrorKind::Invalid, text);
             return Ok(wishes.into_iter().map(|w| (w, error.clone())).collect());
         };
@@ -308,9 +367,17 @@ impl Converger {
                 .nodes
                 .iter()
                 .filter_map(|n| of.get(n))
-                .map(|w| CallNode { name: w.node.clone(), generation: w.generation })
+                .map(|w| CallNode {
+                    name: w.node.clone(),
+                    generation: w.generation,
+                })
                 .collect();
-            let deadline = request.nodes.iter().filter_map(|n| of.get(n)).map(|w| w.deadline_ms).min();
+            let deadline = request
+                .nodes
+                .iter()
+                .filter_map(|n| of.get(n))
+                .map(|w| w.deadline_ms)
+                .min();
             let call = Call {
                 token: call_token(&self.site.cluster_id, &id),
                 id,
@@ -320,8 +387,10 @@ impl Converger {
             };
             calls.push((call, deadline.unwrap_or(0)));
         }
-        let records: Vec<NewCall> =
-            calls.iter().map(|(call, _)| NewCall { call: call.clone() }).collect();
+        let records: Vec<NewCall> = calls
+            .iter()
+            .map(|(call, _)| NewCall { call: call.clone() })
+            .collect();
         self.ledger.begin_calls(&records)?;
         for (call, deadline_ms) in calls {
             self.submit_up(Arc::clone(&provider), call, deadline_ms);
@@ -358,7 +427,10 @@ impl Converger {
                 now,
             ));
             let remains = live.get(&wish.node).is_some_and(|l| l.up.is_some())
-                || clouds.of(&wish.node).iter().any(|(_, i)| !i.state.is_gone());
+                || clouds
+                    .of(&wish.node)
+                    .iter()
+                    .any(|(_, i)| !i.state.is_gone());
             if remains {
                 downs.push(NewWish {
                     node: wish.node.clone(),
@@ -412,7 +484,11 @@ impl Converger {
 }
 
 /// Chunks of at most `size` in which no node comes twice.
-fn chunks_of_distinct<T>(items: Vec<T>, size: usize, node: impl Fn(&T) -> &NodeName) -> Vec<Vec<T>> {
+fn chunks_of_distinct<T>(
+    items: Vec<T>,
+    size: usize,
+    node: impl Fn(&T) -> &NodeName,
+) -> Vec<Vec<T>> {
     let mut met: HashMap<NodeName, usize> = HashMap::new();
     let mut layers: Vec<Vec<T>> = Vec::new();
     for item in items {

@@ -204,9 +204,7 @@ fn up_by_listing(v: &NodeView<'_>) -> Decision {
             InstanceState::Starting | InstanceState::Running if still_listed(v, seen) => {
                 dying = Some(seen);
             }
-            InstanceState::Starting | InstanceState::Running
-                if !stale && serving.is_none() =>
-            {
+            InstanceState::Starting | InstanceState::Running if !stale && serving.is_none() => {
                 serving = Some(seen);
             }
             InstanceState::Unknown => dying = Some(seen),
@@ -223,7 +221,13 @@ fn up_by_listing(v: &NodeView<'_>) -> Decision {
         };
     }
     if let Some(seen) = dying {
-        return wait(v, &format!("its old instance {} is {}", seen.instance.id, seen.instance.state));
+        return wait(
+            v,
+            &format!(
+                "its old instance {} is {}",
+                seen.instance.id, seen.instance.state
+            ),
+        );
     }
     Decision::Place
 }
@@ -260,13 +264,17 @@ fn down(v: &NodeView<'_>) -> Decision {
     let mut dying = None;
     for seen in v.seen {
         let state = seen.instance.state;
-        let deallocated = v.lifecycle == Lifecycle::StartDeallocate && state == InstanceState::Stopped;
+        let deallocated =
+            v.lifecycle == Lifecycle::StartDeallocate && state == InstanceState::Stopped;
         if state.is_gone() || deallocated {
             targets.retain(|t| t.instance.as_deref() != Some(seen.instance.id.as_str()));
         } else if state.is_dying() {
             dying = Some(seen);
             targets.retain(|t| t.instance.as_deref() != Some(seen.instance.id.as_str()));
-        } else if !targets.iter().any(|t| t.instance.as_deref() == Some(seen.instance.id.as_str())) {
+        } else if !targets
+            .iter()
+            .any(|t| t.instance.as_deref() == Some(seen.instance.id.as_str()))
+        {
             targets.push(target(v, seen));
         }
     }
@@ -274,7 +282,10 @@ fn down(v: &NodeView<'_>) -> Decision {
     // may be listed for a while yet.
     let mut recently = false;
     targets.retain(|t| {
-        let sent = v.downs.iter().find(|d| d.provider == t.provider && d.instance == t.instance);
+        let sent = v
+            .downs
+            .iter()
+            .find(|d| d.provider == t.provider && d.instance == t.instance);
         match sent.map(|d| (&d.state, d.updated_ms)) {
             Some((AttemptState::Accepted(_), _)) => false,
             Some((AttemptState::Done, at)) if v.now_ms < at.saturating_add(v.consistency_ms) => {
@@ -291,7 +302,10 @@ fn down(v: &NodeView<'_>) -> Decision {
         return poll_when_due(v, down, Direction::Down);
     }
     if let Some(seen) = dying {
-        return wait(v, &format!("instance {} is {}", seen.instance.id, seen.instance.state));
+        return wait(
+            v,
+            &format!("instance {} is {}", seen.instance.id, seen.instance.state),
+        );
     }
     if recently {
         return wait(v, "the listing may still show what is gone");
@@ -312,7 +326,10 @@ fn shows_newer_power_up(state: &NodeState) -> bool {
 }
 
 fn accepted<'a>(downs: &[&'a Attempt]) -> Option<&'a Attempt> {
-    downs.iter().copied().find(|d| matches!(d.state, AttemptState::Accepted(_)))
+    downs
+        .iter()
+        .copied()
+        .find(|d| matches!(d.state, AttemptState::Accepted(_)))
 }
 
 fn poll_when_due(v: &NodeView<'_>, attempt: &Attempt, direction: Direction) -> Decision {
@@ -324,21 +341,34 @@ fn poll_when_due(v: &NodeView<'_>, attempt: &Attempt, direction: Direction) -> D
     if due <= v.now_ms {
         Decision::Poll(direction)
     } else {
-        Decision::Wait { until_ms: due, why: "the cloud is at it".to_owned() }
+        Decision::Wait {
+            until_ms: due,
+            why: "the cloud is at it".to_owned(),
+        }
     }
 }
 
 fn wait(v: &NodeView<'_>, why: &str) -> Decision {
-    Decision::Wait { until_ms: v.now_ms.saturating_add(LOOK_AGAIN_MS), why: why.to_owned() }
+    Decision::Wait {
+        until_ms: v.now_ms.saturating_add(LOOK_AGAIN_MS),
+        why: why.to_owned(),
+    }
 }
 
 fn too_late(v: &NodeView<'_>) -> Error {
-    let last = v.tried.last().map(|t| format!("; last: {}", t.error)).unwrap_or_default();
+    let last = v
+        .tried
+        .last()
+        .map(|t| format!("; last: {}", t.error))
+        .unwrap_or_default();
     let why = match (v.up, v.seen.iter().find(|s| s.instance.state.is_dying())) {
         (_, Some(old)) => {
             return Error::new(
                 ErrorKind::Conflict,
-                format!("the old instance {} was {} until the deadline", old.instance.id, old.instance.state),
+                format!(
+                    "the old instance {} was {} until the deadline",
+                    old.instance.id, old.instance.state
+                ),
             );
         }
         (Some(a), None) => match a.state {
@@ -364,7 +394,11 @@ fn target(v: &NodeView<'_>, seen: &Seen<'_>) -> Target {
         (Lifecycle::CreateDelete, crate::provider::Owner::Created) => DownMode::Terminate,
         _ => DownMode::Deallocate,
     };
-    Target { provider: seen.provider.to_owned(), instance: Some(seen.instance.id.clone()), mode }
+    Target {
+        provider: seen.provider.to_owned(),
+        instance: Some(seen.instance.id.clone()),
+        mode,
+    }
 }
 
 /// Whether an instance of this generation serves a wish with this floor.

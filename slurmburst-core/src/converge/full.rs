@@ -78,7 +78,9 @@ impl Converger {
                 return Ok(None);
             }
             Err(error) => {
-                self.hold_back(format!("the controller did not answer, so nothing is done: {error}"));
+                self.hold_back(format!(
+                    "the controller did not answer, so nothing is done: {error}"
+                ));
                 return Ok(None);
             }
         }
@@ -130,8 +132,12 @@ impl Converger {
     ) -> Result<Vec<Suspect>, LedgerError> {
         let mut nodes: BTreeSet<NodeName> = self.site.nodes().iter().collect();
         nodes.extend(clouds.iter().map(|(n, _)| n.clone()));
-        let wishes: BTreeMap<NodeName, Wish> =
-            self.ledger.wishes(None)?.into_iter().map(|w| (w.node.clone(), w)).collect();
+        let wishes: BTreeMap<NodeName, Wish> = self
+            .ledger
+            .wishes(None)?
+            .into_iter()
+            .map(|w| (w.node.clone(), w))
+            .collect();
         let marks: BTreeSet<NodeName> = self.ledger.marks()?.into_iter().map(|m| m.node).collect();
         let mut found = Vec::new();
         for node in nodes {
@@ -145,7 +151,9 @@ impl Converger {
                     self.listing_of(clouds, &node, &self.providers_of(&node)),
                     Listed::Complete
                 ),
-                slurm: slurm.get(&node).map(|n| (&n.state, n.reason.as_ref().map(|r| r.text.as_str()))),
+                slurm: slurm
+                    .get(&node)
+                    .map(|n| (&n.state, n.reason.as_ref().map(|r| r.text.as_str()))),
                 attempted: wish.is_some(),
             };
             if let Some(what) = anomaly(&view) {
@@ -166,8 +174,14 @@ impl Converger {
         Ok(found
             .into_iter()
             .map(|(key, node, what, grace)| {
-                let seen_for = since.get(&key).map_or(0, |first| now.saturating_sub(*first));
-                Suspect { node, what, ripe: seen_for >= grace }
+                let seen_for = since
+                    .get(&key)
+                    .map_or(0, |first| now.saturating_sub(*first));
+                Suspect {
+                    node,
+                    what,
+                    ripe: seen_for >= grace,
+                }
             })
             .collect())
     }
@@ -177,7 +191,11 @@ impl Converger {
         match what {
             Anomaly::Orphan => {
                 // While Slurm is powering down, SuspendProgram may still be on its way.
-                let suspend = if powering_down { millis(self.conf.suspend_timeout(node)) } else { 0 };
+                let suspend = if powering_down {
+                    millis(self.conf.suspend_timeout(node))
+                } else {
+                    0
+                };
                 millis(self.site.orphan_grace).saturating_add(suspend)
             }
             Anomaly::Unbacked => GRACE_MS.max(window.saturating_mul(2)),
@@ -194,15 +212,27 @@ impl Converger {
         clouds: &Clouds,
         options: &FullOptions,
     ) -> Vec<Suspect> {
-        let orphans = suspects.iter().filter(|s| s.what == Anomaly::Orphan && s.ripe).count();
-        let running = clouds.iter().flat_map(|(_, i)| i).filter(|(_, i)| i.state.is_billed()).count();
-        if orphans <= MAX_ORPHANS.max(running / MAX_ORPHAN_SHARE) || options.confirm == Some(orphans) {
+        let orphans = suspects
+            .iter()
+            .filter(|s| s.what == Anomaly::Orphan && s.ripe)
+            .count();
+        let running = clouds
+            .iter()
+            .flat_map(|(_, i)| i)
+            .filter(|(_, i)| i.state.is_billed())
+            .count();
+        if orphans <= MAX_ORPHANS.max(running / MAX_ORPHAN_SHARE)
+            || options.confirm == Some(orphans)
+        {
             return suspects;
         }
         self.hold_back(format!(
             "{orphans} of {running} instances are wanted by no node, which is more than can be a mistake of theirs: none is touched. Look at `slurmburst reconcile --dry-run`, then say `slurmburst reconcile --confirm {orphans}`"
         ));
-        suspects.into_iter().filter(|s| s.what != Anomaly::Orphan).collect()
+        suspects
+            .into_iter()
+            .filter(|s| s.what != Anomaly::Orphan)
+            .collect()
     }
 
     fn act_on(
@@ -214,14 +244,20 @@ impl Converger {
         let mut wishes = Vec::new();
         let mut marks = Vec::new();
         for Suspect { node, what, .. } in suspects.into_iter().filter(|s| s.ripe) {
-            let reason = slurm.get(&node).and_then(|n| n.reason.as_ref()).map_or(String::new(), |r| r.text.clone());
+            let reason = slurm
+                .get(&node)
+                .and_then(|n| n.reason.as_ref())
+                .map_or(String::new(), |r| r.text.clone());
             let wish = |direction, limit: Duration| NewWish {
                 node: node.clone(),
                 direction,
                 deadline_ms: now.saturating_add(millis(limit)),
                 program: Program::Reconcile,
             };
-            let generation = self.ledger.wish(&node)?.map_or(Generation(0), |w| w.generation);
+            let generation = self
+                .ledger
+                .wish(&node)?
+                .map_or(Generation(0), |w| w.generation);
             let mark = |step, reason: String, until_ms, kind| Mark {
                 node: node.clone(),
                 generation,
@@ -263,7 +299,10 @@ impl Converger {
         for (provider, leftover) in &clouds.leftovers {
             let busy = self.busy.contains(&leftover.node)
                 || live.contains_key(&leftover.node)
-                || clouds.of(&leftover.node).iter().any(|(_, i)| !i.state.is_gone());
+                || clouds
+                    .of(&leftover.node)
+                    .iter()
+                    .any(|(_, i)| !i.state.is_gone());
             let action = match (busy, leftover.certain) {
                 (true, _) => continue,
                 (false, true) => {
@@ -285,7 +324,14 @@ impl Converger {
         let deadline = Instant::now() + TIDY_LIMIT;
         for (name, chores) in chores {
             if let Some(provider) = self.providers.get(&name).map(Arc::clone) {
-                self.executor.submit(Work::Tidy { provider, name, chores }, deadline);
+                self.executor.submit(
+                    Work::Tidy {
+                        provider,
+                        name,
+                        chores,
+                    },
+                    deadline,
+                );
             }
         }
         Ok(())

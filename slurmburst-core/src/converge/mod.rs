@@ -246,7 +246,9 @@ impl Converger {
                 return Ok(());
             }
             let earliest_pass = self.clock.now_ms().saturating_add(PASS_GAP_MS);
-            wake = self.idle(wake, due.map(|d| d.max(earliest_pass)), earliest_pass).await?;
+            wake = self
+                .idle(wake, due.map(|d| d.max(earliest_pass)), earliest_pass)
+                .await?;
         }
     }
 
@@ -305,7 +307,9 @@ impl Converger {
             batch.push(more);
         }
         let now = self.clock.now_ms();
-        let nodes = batch.iter().flat_map(|f| f.outcomes.iter().map(|(node, _)| node.clone()));
+        let nodes = batch
+            .iter()
+            .flat_map(|f| f.outcomes.iter().map(|(node, _)| node.clone()));
         self.changed.extend(nodes.map(|node| (node, now)));
         self.record_finished(batch)
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 use crate::error::{Advice, Effect, Error, ErrorKind};
 use crate::executor::{Finished, Work};
 use crate::hostlist::NodeName;
-use crate::ledger::{
-    AttemptKey, AttemptState, AttemptUpdate, Event, LedgerError, Program, Wish,
-};
+use crate::ledger::{AttemptKey, AttemptState, AttemptUpdate, Event, LedgerError, Program, Wish};
 use crate::outcome::{Machine, Outcome};
 use crate::provider::{Call, Direction, Generation, INSTANCE_GONE, Pending, PowerDown};
 
@@ -49,10 +47,16 @@ impl Converger {
     /// Records finished work in one transaction. Answers whether a new pass
     /// may find something to do.
     pub(super) fn record_finished(&mut self, batch: Vec<Finished>) -> Result<bool, LedgerError> {
-        let nodes: Vec<NodeName> =
-            batch.iter().flat_map(|f| f.outcomes.iter().map(|(n, _)| n.clone())).collect();
-        let wishes: BTreeMap<NodeName, Wish> =
-            self.ledger.wishes(Some(&nodes))?.into_iter().map(|w| (w.node.clone(), w)).collect();
+        let nodes: Vec<NodeName> = batch
+            .iter()
+            .flat_map(|f| f.outcomes.iter().map(|(n, _)| n.clone()))
+            .collect();
+        let wishes: BTreeMap<NodeName, Wish> = self
+            .ledger
+            .wishes(Some(&nodes))?
+            .into_iter()
+            .map(|w| (w.node.clone(), w))
+            .collect();
         let mut changes = Changes::default();
         for finished in batch {
             for (node, _) in finished.outcomes.iter() {
@@ -71,7 +75,14 @@ impl Converger {
                     for (node, outcome) in outcomes {
                         let Some(down) = of.get(&node) else { continue };
                         let key = AttemptKey::Instance(down.instance.clone());
-                        let said = Said { node: &node, wish: wishes.get(&node), key, placement: None, call: None, took };
+                        let said = Said {
+                            node: &node,
+                            wish: wishes.get(&node),
+                            key,
+                            placement: None,
+                            call: None,
+                            took,
+                        };
                         self.down_outcome(said, outcome, &mut changes);
                     }
                 }
@@ -79,8 +90,18 @@ impl Converger {
                     let of: BTreeMap<&NodeName, &Pending> =
                         pending.iter().map(|p| (&p.node, p)).collect();
                     for (node, outcome) in outcomes {
-                        let Some(pending) = of.get(&node) else { continue };
-                        self.poll_outcome(&name, pending, &node, outcome, took, &wishes, &mut changes)?;
+                        let Some(pending) = of.get(&node) else {
+                            continue;
+                        };
+                        self.poll_outcome(
+                            &name,
+                            pending,
+                            &node,
+                            outcome,
+                            took,
+                            &wishes,
+                            &mut changes,
+                        )?;
                     }
                 }
                 Work::Tidy { .. } => {
@@ -133,8 +154,15 @@ impl Converger {
             call: Some(&call.id),
             took,
         };
-        let generation = call.nodes.iter().find(|n| n.name == *node).map(|n| n.generation);
-        let raised = matches!(outcome, Outcome::Done(_) | Outcome::Accepted(_) | Outcome::AlreadyDone);
+        let generation = call
+            .nodes
+            .iter()
+            .find(|n| n.name == *node)
+            .map(|n| n.generation);
+        let raised = matches!(
+            outcome,
+            Outcome::Done(_) | Outcome::Accepted(_) | Outcome::AlreadyDone
+        );
         // A call is replayed whole. A node of it that was powered down since is up
         // again now: it is taken down again.
         if raised
@@ -158,7 +186,12 @@ impl Converger {
             Outcome::Waiting { why, retry_after } => {
                 self.leave_for(node, millis(retry_after));
                 changes.look_again = true;
-                changes.updates.push(self.update(&said, AttemptState::Closed, "waiting", Some(why)));
+                changes.updates.push(self.update(
+                    &said,
+                    AttemptState::Closed,
+                    "waiting",
+                    Some(why),
+                ));
             }
             Outcome::Superseded | Outcome::Skipped(_) => {
                 self.leave_for(node, 500);
@@ -168,20 +201,29 @@ impl Converger {
                     Outcome::Skipped(why) => Some(why),
                     _ => None,
                 };
-                changes.updates.push(self.update(&said, AttemptState::Closed, what, why));
+                changes
+                    .updates
+                    .push(self.update(&said, AttemptState::Closed, what, why));
             }
             Outcome::Failed(error) if error.cloud_code() == Some(INSTANCE_GONE) => {
                 // The replay tells that what the call once made is no more.
                 changes.look_again = true;
                 let text = Some(error.to_string());
-                changes.updates.push(self.update(&said, AttemptState::Closed, "gone", text));
+                changes
+                    .updates
+                    .push(self.update(&said, AttemptState::Closed, "gone", text));
             }
             Outcome::Failed(error) => {
                 changes.look_again = true;
                 if error.may_have_acted() == Effect::Unknown {
                     self.back_off(node, &error);
                     let text = Some(error.to_string());
-                    changes.updates.push(self.update(&said, AttemptState::Unknown, "effect-unknown", text));
+                    changes.updates.push(self.update(
+                        &said,
+                        AttemptState::Unknown,
+                        "effect-unknown",
+                        text,
+                    ));
                 } else {
                     self.refused(&said, error, changes)?;
                 }
@@ -190,7 +232,13 @@ impl Converger {
         Ok(())
     }
 
-    fn came_up(&mut self, said: &Said<'_>, machine: Machine, wish: Option<&Wish>, changes: &mut Changes) {
+    fn came_up(
+        &mut self,
+        said: &Said<'_>,
+        machine: Machine,
+        wish: Option<&Wish>,
+        changes: &mut Changes,
+    ) {
         if let Some(address) = machine.address {
             self.note_address(said.node, address);
         }
@@ -215,7 +263,12 @@ impl Converger {
     }
 
     /// It certainly did nothing. Whether it is worth another try is the error's to say.
-    fn refused(&mut self, said: &Said<'_>, error: Error, changes: &mut Changes) -> Result<(), LedgerError> {
+    fn refused(
+        &mut self,
+        said: &Said<'_>,
+        error: Error,
+        changes: &mut Changes,
+    ) -> Result<(), LedgerError> {
         match error.advice() {
             Advice::Retry(_) => self.back_off(said.node, &error),
             Advice::Elsewhere | Advice::Never => {
@@ -245,11 +298,21 @@ impl Converger {
             Outcome::Accepted(pending) => self.accepted(&said, pending, changes),
             Outcome::Waiting { why, retry_after } => {
                 self.leave_for(said.node, millis(retry_after));
-                changes.updates.push(self.update(&said, AttemptState::Closed, "waiting", Some(why)));
+                changes.updates.push(self.update(
+                    &said,
+                    AttemptState::Closed,
+                    "waiting",
+                    Some(why),
+                ));
             }
             Outcome::Superseded | Outcome::Skipped(_) => {
                 self.leave_for(said.node, 500);
-                changes.updates.push(self.update(&said, AttemptState::Closed, outcome.as_str(), None));
+                changes.updates.push(self.update(
+                    &said,
+                    AttemptState::Closed,
+                    outcome.as_str(),
+                    None,
+                ));
             }
             Outcome::Failed(error) if error.kind() == ErrorKind::NotFound => {
                 self.went_down(&said, changes);
@@ -259,7 +322,12 @@ impl Converger {
             Outcome::Failed(error) => {
                 self.back_off(said.node, &error);
                 let text = Some(error.to_string());
-                changes.updates.push(self.update(&said, AttemptState::Unknown, "down-failed", text));
+                changes.updates.push(self.update(
+                    &said,
+                    AttemptState::Unknown,
+                    "down-failed",
+                    text,
+                ));
             }
         }
     }
@@ -294,14 +362,23 @@ impl Converger {
                 && matches!(a.state, AttemptState::Accepted(_))
                 && (a.direction == Direction::Up || a.instance == pending.instance)
         });
-        let Some(attempt) = attempt else { return Ok(()) };
+        let Some(attempt) = attempt else {
+            return Ok(());
+        };
         let key = match pending.direction {
             Direction::Up => AttemptKey::Call(attempt.call.clone()),
             Direction::Down => AttemptKey::Instance(attempt.instance.clone()),
         };
         let placement = (!attempt.placement.is_empty()).then_some(attempt.placement.as_str());
         let call = (!attempt.call.is_empty()).then_some(attempt.call.as_str());
-        let said = Said { node, wish, key, placement, call, took };
+        let said = Said {
+            node,
+            wish,
+            key,
+            placement,
+            call,
+            took,
+        };
         match outcome {
             Outcome::Accepted(again) => {
                 self.leave_for(node, millis(again.poll_after));
@@ -375,7 +452,10 @@ impl Converger {
             Advice::Retry(after) => millis(after),
             _ => 0,
         };
-        let at = self.clock.now_ms().saturating_add(said.max(back_off_ms(times)));
+        let at = self
+            .clock
+            .now_ms()
+            .saturating_add(said.max(back_off_ms(times)));
         self.not_before.insert(node.clone(), (at, times + 1));
     }
 }

@@ -45,8 +45,15 @@ impl Converger {
         let now = self.clock.now_ms();
         let wishes = self.ledger.open_wishes()?;
         let marks = self.ledger.marks()?;
-        let due: Vec<Wish> = wishes.into_iter().filter(|w| self.is_due(&w.node, now)).collect();
-        let live = if due.is_empty() { LiveAttempts::new() } else { by_node(self.ledger.live_attempts()?) };
+        let due: Vec<Wish> = wishes
+            .into_iter()
+            .filter(|w| self.is_due(&w.node, now))
+            .collect();
+        let live = if due.is_empty() {
+            LiveAttempts::new()
+        } else {
+            by_node(self.ledger.live_attempts()?)
+        };
 
         // Clouds first, Slurm second.
         let concerned = self.providers_to_list(&due, &live);
@@ -60,7 +67,12 @@ impl Converger {
             .filter(|w| w.program == Program::Suspend || older(w))
             .map(|w| w.node.clone())
             .collect();
-        ask.extend(marks.iter().filter(|m| self.mark_is_due(m, now)).map(|m| m.node.clone()));
+        ask.extend(
+            marks
+                .iter()
+                .filter(|m| self.mark_is_due(m, now))
+                .map(|m| m.node.clone()),
+        );
         let slurm = if ask.is_empty() {
             None
         } else {
@@ -155,12 +167,18 @@ impl Converger {
 
     pub(super) fn lifecycle_of(&self, node: &NodeName) -> Lifecycle {
         // A node of no group may hold a disk that somebody wants: it is kept.
-        self.site.policy.group_of(node).map_or(Lifecycle::StartDeallocate, |g| g.lifecycle)
+        self.site
+            .policy
+            .group_of(node)
+            .map_or(Lifecycle::StartDeallocate, |g| g.lifecycle)
     }
 
     pub(super) fn consistency_ms(&self, providers: &[&str]) -> i64 {
         let windows = providers.iter().filter_map(|p| self.providers.get(*p));
-        windows.map(|p| millis(p.capabilities().consistency_window)).max().unwrap_or(0)
+        windows
+            .map(|p| millis(p.capabilities().consistency_window))
+            .max()
+            .unwrap_or(0)
     }
 
     /// When the next wish, mark or address is due; nothing when nothing is left
@@ -175,7 +193,10 @@ impl Converger {
             }
             let at = self.not_before.get(&wish.node).map_or(now, |(at, _)| *at);
             // A paused power-up is nobody's business until it is unpaused or late.
-            if paused && wish.direction == Direction::Up && !self.not_before.contains_key(&wish.node) {
+            if paused
+                && wish.direction == Direction::Up
+                && !self.not_before.contains_key(&wish.node)
+            {
                 continue;
             }
             due = earliest(due, Some(at));

@@ -131,7 +131,10 @@ pub fn anomaly(v: &FullView<'_>) -> Option<Anomaly> {
         && !state.is_powering_up()
         && !state.is_power_up_requested();
     // What was only matched by its name goes down on Slurm's call alone.
-    let ours = v.instances.iter().any(|i| i.owner != Owner::Matched && i.state.is_billed());
+    let ours = v
+        .instances
+        .iter()
+        .any(|i| i.owner != Owner::Matched && i.state.is_billed());
     if off && ours {
         return Some(Anomaly::Orphan);
     }

@@ -48,8 +48,12 @@ impl Converger {
         seen: Option<&BTreeMap<NodeName, SlurmNode>>,
     ) -> Result<(), LedgerError> {
         let now = self.clock.now_ms();
-        let marks: Vec<Mark> =
-            self.ledger.marks()?.into_iter().filter(|m| self.mark_is_due(m, now)).collect();
+        let marks: Vec<Mark> = self
+            .ledger
+            .marks()?
+            .into_iter()
+            .filter(|m| self.mark_is_due(m, now))
+            .collect();
         if marks.is_empty() {
             return Ok(());
         }
@@ -78,22 +82,34 @@ impl Converger {
                 continue;
             };
             let wish = self.ledger.wish(&mark.node)?;
-            match decide_mark(&mark, wish.as_ref(), &node.state, node.reason.as_ref().map(|r| r.text.as_str()), now) {
+            match decide_mark(
+                &mark,
+                wish.as_ref(),
+                &node.state,
+                node.reason.as_ref().map(|r| r.text.as_str()),
+                now,
+            ) {
                 MarkDecision::Force => force.push(mark),
                 MarkDecision::Step(step) => {
                     self.ledger.step_mark(&mark.node, step)?;
                 }
                 MarkDecision::Down => down.entry(mark.reason.clone()).or_default().push(mark),
                 MarkDecision::Return => back.push(mark),
-                MarkDecision::Forget => self.forget(&mark, &format!("Slurm shows {}", node.state))?,
+                MarkDecision::Forget => {
+                    self.forget(&mark, &format!("Slurm shows {}", node.state))?
+                }
                 MarkDecision::Soon | MarkDecision::Later => {}
             }
         }
-        for mark in self.update_slurm(force, &Change::PowerDownForce, "power-down-force").await? {
+        for mark in self
+            .update_slurm(force, &Change::PowerDownForce, "power-down-force")
+            .await?
+        {
             self.ledger.step_mark(&mark.node, MarkStep::Await)?;
         }
         for (reason, marks) in down {
-            self.update_slurm(marks, &Change::Down { reason }, "marked-down").await?;
+            self.update_slurm(marks, &Change::Down { reason }, "marked-down")
+                .await?;
         }
         for mark in self.update_slurm(back, &Change::Resume, "returned").await? {
             self.ledger.clear_mark(&mark.node)?;
@@ -126,7 +142,9 @@ impl Converger {
         for (batch, result) in self.meanwhile(slurm.update(&nodes, change)).await? {
             self.report.slurm_updates += 1;
             for node in batch {
-                let Some(mark) = of.remove(&node) else { continue };
+                let Some(mark) = of.remove(&node) else {
+                    continue;
+                };
                 match &result {
                     Ok(()) => {
                         events.push(self.mark_event(&mark, what, Some(mark.reason.clone())));
@@ -139,9 +157,13 @@ impl Converger {
                 }
             }
             if let Err(error) = &result {
-                self.journal.note(&format!("scontrol update failed: {error}"));
+                self.journal
+                    .note(&format!("scontrol update failed: {error}"));
                 let times = self.slurm_not_before.1;
-                let at = self.clock.now_ms().saturating_add(super::back_off_ms(times));
+                let at = self
+                    .clock
+                    .now_ms()
+                    .saturating_add(super::back_off_ms(times));
                 self.slurm_not_before = (at, times + 1);
             }
         }
@@ -173,13 +195,16 @@ impl Converger {
     }
 
     pub(super) fn addresses_due(&self) -> Option<i64> {
-        self.addresses_since.map(|at| at.saturating_add(ADDRESS_WAIT_MS))
+        self.addresses_since
+            .map(|at| at.saturating_add(ADDRESS_WAIT_MS))
     }
 
     /// Tells Slurm the addresses when there are enough, or they are old enough,
     /// and reads back what Slurm made of them.
     pub(super) async fn tell_addresses_if_due(&mut self) -> Result<(), LedgerError> {
-        let Some(since) = self.addresses_since else { return Ok(()) };
+        let Some(since) = self.addresses_since else {
+            return Ok(());
+        };
         let waited = self.clock.now_ms().saturating_sub(since);
         if self.addresses.len() < ADDRESS_BATCH && waited < ADDRESS_WAIT_MS {
             return Ok(());
@@ -201,7 +226,9 @@ impl Converger {
                 self.journal.note(&text);
             }
         }
-        let Some(shown) = self.ask_slurm(Which::Some(&nodes)).await? else { return Ok(()) };
+        let Some(shown) = self.ask_slurm(Which::Some(&nodes)).await? else {
+            return Ok(());
+        };
         for (node, address) in &addresses {
             let has = shown.get(node).and_then(|n| n.addr.as_deref());
             if has.is_some_and(|has| has != address) {
@@ -226,7 +253,10 @@ impl Converger {
             SetNodeAddr::Auto if self.conf.has_parameter("cloud_dns") => false,
             SetNodeAddr::Auto => match self.slurm.version().await {
                 // Since 23.02 the address is taken from the registration; before, if told to.
-                Ok(version) => (version.major, version.minor) < (23, 2) && !self.conf.has_parameter("cloud_reg_addrs"),
+                Ok(version) => {
+                    (version.major, version.minor) < (23, 2)
+                        && !self.conf.has_parameter("cloud_reg_addrs")
+                }
                 Err(_) => return true,
             },
         };
