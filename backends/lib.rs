@@ -38,6 +38,8 @@ pub fn kinds() -> app::Kinds {
     let kinds: Vec<Arc<dyn kind::ProviderKind>> = vec![
         #[cfg(feature = "local")]
         Arc::new(slurmburst_local::LocalKind),
+        #[cfg(feature = "fake")]
+        Arc::new(slurmburst_core::fake::FakeKind),
     ];
     kinds
 }

@@ -20,8 +20,12 @@
 
 mod builder;
 pub mod burst;
+pub mod case;
+mod call;
+mod cases;
 mod cluster;
 mod conf;
+pub mod instances;
 mod keeper;
 mod nodes;
 mod ports;
@@ -29,6 +33,7 @@ mod processes;
 mod version;
 
 pub use builder::{ClusterBuilder, SlurmUser};
+pub use call::{BLOCKED, Ended};
 pub use cluster::{Cluster, stdout};
 pub use nix::sys::signal::Signal;
 pub use nodes::NodeInfo;

@@ -48,6 +48,9 @@ pub enum Converged {
     Here(Box<Report>),
     /// A converger is at work; it was asked to make a full pass.
     Asked,
+    /// A converger is at work, and what was wanted (a look without acting, or a
+    /// person's word) cannot be handed to it. Nothing was done.
+    Busy,
 }
 
 /// Why a reconcile pass could not be made.
@@ -91,6 +94,9 @@ pub fn reconcile(
         if let Some(report) = converge(setup, kinds, &log, Some(options))? {
             return Ok(Converged::Here(Box::new(report)));
         }
+        if !options.wait && (options.dry_run || options.confirm.is_some()) {
+            return Ok(Converged::Busy);
+        }
         if !options.wait {
             let mut ledger = Ledger::open(&setup.site.state_dir, Clock::system())?;
             ledger.set_meta(crate::converge::FULL_REQUESTED, "1")?;
@@ -113,21 +119,22 @@ fn converge(
     let mut full = full;
     let mut report = None;
     loop {
+        // First, since it makes the folder that the lease is in.
+        let ledger = Ledger::open(dir, Clock::system())?;
         let Some(lease) = acquire(dir)? else { return Ok(report) };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(ReconcileError::Runtime)?;
-        let ledger = Ledger::open(dir, Clock::system())?;
         let mut converger = Converger::new(Parts {
             lease,
             site: Arc::clone(&setup.site),
             conf: Arc::clone(&setup.conf),
             ledger,
-            slurm: Arc::new(Scontrol::new(
-                setup.site.slurm.scontrol.clone(),
-                setup.site.slurm.conf.clone(),
-            )),
+            slurm: Arc::new(
+                Scontrol::new(setup.site.slurm.scontrol.clone(), setup.site.slurm.conf.clone())
+                    .time_limit(setup.site.slurm.timeout),
+            ),
             clock: Clock::system(),
             journal: Arc::clone(log) as Arc<dyn Journal>,
         })?;

@@ -48,3 +48,9 @@ pub fn suspend(kinds: &Kinds) -> ExitCode {
 pub fn resume_fail(kinds: &Kinds) -> ExitCode {
     program::main(Program::ResumeFail, kinds)
 }
+
+/// What a program that is not one of the three does when [`kick`] has started
+/// it as `PROGRAM --converge --config FILE`: be the converger.
+pub fn converge_main(kinds: &Kinds) -> ExitCode {
+    program::main(Program::Reconcile, kinds)
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ use super::{
 
 /// How often the ledger is looked at for outcomes.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
+/// The code of a refusal because of a broken site file.
+const BROKEN_CODE: &str = "SiteFileBroken";
 
 pub(super) fn main(program: Program, kinds: &Kinds) -> ExitCode {
     let started = Instant::now();
@@ -115,7 +118,7 @@ impl Run<'_> {
         let mut accept = known;
         if let (Some(broken), Program::Resume) = (&self.setup.broken, self.program) {
             let error = Error::new(ErrorKind::Invalid, format!("the site file is broken: {broken}"))
-                .code("SiteFileBroken");
+                .code(BROKEN_CODE);
             refuse.extend(accept.drain(..).map(|n| (n, error.clone())));
         }
         let wishes: Vec<NewWish> = accept.into_iter().map(|n| self.wish(n)).collect();
@@ -171,7 +174,8 @@ impl Run<'_> {
         let mut settled = Vec::new();
         let mut events = Vec::new();
         for (wish, (node, error)) in wishes.iter().zip(refused) {
-            marks.push(mark_for(&self.setup.site.cool_off, node, wish.generation, &error, None, now));
+            let cool_off = &self.setup.site.cool_off;
+            marks.push(mark_for(cool_off, node, wish.generation, &error, self.whereabouts(&error).as_deref(), now));
             events.push(event(wish, "failed", Some(error.to_string())));
             settled.push((node.clone(), wish.generation, Err(error)));
         }
@@ -182,6 +186,14 @@ impl Run<'_> {
             self.log.event(event);
         }
         ledger.bump_wake()
+    }
+
+    /// For Slurm's reason, in the place of a placement: where to look.
+    fn whereabouts(&self, error: &Error) -> Option<String> {
+        let broken = self.setup.broken.as_ref()?;
+        let name = Path::new(broken.file()).file_name()?.to_string_lossy();
+        (error.cloud_code() == Some(BROKEN_CODE))
+            .then(|| format!("{name}:{}:{}", broken.line(), broken.column()))
     }
 
     /// Waits until every wish is settled or `until` has come. Answers whether

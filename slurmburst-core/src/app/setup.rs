@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::ConfigError;
-use crate::site::{Glimpse, Loaded, Site, SiteContext, load_or_last_good, locate};
+use crate::site::{DEFAULT_FILE, Glimpse, Loaded, Site, SiteContext, load_or_last_good, locate};
 use crate::slurm::conf::SlurmConf;
 use crate::slurm::invocation::Environment;
 
@@ -41,8 +41,7 @@ impl fmt::Display for SetupError {
 impl std::error::Error for SetupError {}
 
 impl Setup {
-    /// Finds and reads slurm.conf and the site file; as root, becomes SlurmUser
-    /// before anything is written or kept open.
+    /// [`Setup::read`], and keeps the site file's text as the last good copy.
     ///
     /// # Errors
     /// Which file is missing or wrong, and where.
@@ -51,7 +50,35 @@ impl Setup {
         env: &Environment,
         kinds: &Kinds,
     ) -> Result<Setup, SetupError> {
-        let file = locate(config, |name| std::env::var_os(name)).map_err(SetupError::new)?;
+        let (setup, loaded) = Setup::find(config, env, kinds)?;
+        // Not fatal: the ledger's own complaint about the folder says more.
+        let _ = loaded.keep();
+        Ok(setup)
+    }
+
+    /// Finds and reads slurm.conf and the site file; as root, becomes SlurmUser
+    /// before anything is written or kept open. Writes nothing itself.
+    ///
+    /// # Errors
+    /// Which file is missing or wrong, and where.
+    pub fn read(
+        config: Option<&Path>,
+        env: &Environment,
+        kinds: &Kinds,
+    ) -> Result<Setup, SetupError> {
+        Setup::find(config, env, kinds).map(|(setup, _)| setup)
+    }
+
+    fn find(
+        config: Option<&Path>,
+        env: &Environment,
+        kinds: &Kinds,
+    ) -> Result<(Setup, Loaded), SetupError> {
+        // A site file that is gone is a broken one: there may be a last good copy.
+        let (file, gone) = match locate(config, |name| std::env::var_os(name)) {
+            Ok(file) => (file, None),
+            Err(error) => (PathBuf::from(DEFAULT_FILE), Some(error)),
+        };
         // The site file may name slurm.conf, where the user to become stands: it
         // is looked at once before it is read in earnest.
         let glimpse = || Glimpse::of(&std::fs::read_to_string(&file).unwrap_or_default());
@@ -61,11 +88,18 @@ impl Setup {
         become_slurm_user(&conf.slurm_user)
             .map_err(|e| SetupError::new(format!("{}: SlurmUser: {e}", conf_path.display())))?;
         let context = context(&conf_path, &conf);
-        let loaded = load_or_last_good(&file, kinds, &context).map_err(SetupError::new)?;
-        // Not fatal: the ledger's own complaint about the folder says more.
-        let _ = loaded.keep();
-        let Loaded { site, broken } = loaded;
-        Ok(Setup { site: Arc::new(site), broken, conf: Arc::new(conf) })
+        let loaded = load_or_last_good(&file, kinds, &context)
+            .map_err(|error| SetupError::new(gone.as_ref().unwrap_or(&error)))?;
+        // Also with the last good copy it is this file that a converger is to
+        // look at again, and that messages are to name.
+        let mut site = loaded.site.clone();
+        site.file = file;
+        let setup = Setup {
+            site: Arc::new(site),
+            broken: gone.or_else(|| loaded.broken.clone()),
+            conf: Arc::new(conf),
+        };
+        Ok((setup, loaded))
     }
 }
 
@@ -75,5 +109,33 @@ pub(super) fn context(conf_path: &Path, conf: &SlurmConf) -> SiteContext {
         slurm_conf: Some(conf_path.to_owned()),
         cluster_name: conf.cluster_name.clone(),
         absent_kinds: Vec::new(),
+    }
+}
+
+#[cfg(all(test, feature = "fake"))]
+mod tests {
+    use super::*;
+    use crate::fake::FakeKind;
+
+    #[test]
+    fn a_broken_site_file_is_still_the_one_that_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, conf) = (dir.path().join("slurmburst.toml"), dir.path().join("slurm.conf"));
+        std::fs::write(&conf, "ClusterName=hpc1\nSlurmUser=root\n").unwrap();
+        let env = Environment { slurm_conf: Some(conf), ..Environment::default() };
+        let kinds: Kinds = vec![Arc::new(FakeKind)];
+        let load = |rest: &str| {
+            let text = format!(
+                "state_dir = {:?}\ncluster_id = \"hpc1\"\n{rest}\n[provider.f]\nkind = \"fake\"\n\
+                 [[nodes]]\nhostlist = \"c1\"\n[[nodes.placement]]\nprovider = \"f\"\n",
+                dir.path()
+            );
+            std::fs::write(&file, text).unwrap();
+            Setup::load(Some(&file), &env, &kinds).unwrap()
+        };
+        assert!(load("").broken.is_none());
+        let setup = load("retrun_after = \"1s\"");
+        assert_eq!(setup.broken.unwrap().line(), 3);
+        assert_eq!(setup.site.file, file);
     }
 }

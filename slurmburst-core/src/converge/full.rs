@@ -15,7 +15,8 @@ use crate::ledger::{Mark, MarkStep, NewWish, Program, Wish};
 use crate::provider::{Chore, Direction, Generation, Instance};
 use crate::slurm::control::{SlurmNode, Which};
 
-use super::observe::Clouds;
+use super::decide::Listed;
+use super::observe::{Clouds, FULL_PATIENCE};
 use super::pass::by_node;
 use super::report::Found;
 use super::slurm_side::{Anomaly, FullView, REASON_PREFIX, anomaly};
@@ -59,13 +60,14 @@ impl Converger {
         self.report.found.clear();
         self.report.held_back.clear();
         let providers: BTreeSet<String> = self.providers.keys().cloned().collect();
-        let clouds = self.list(&providers).await?;
+        let clouds = self.list(&providers, FULL_PATIENCE).await?;
         let gaps: Vec<String> = clouds
             .gaps()
             .map(|(name, error)| format!("provider {name} was left alone: {error}"))
             .collect();
         self.report.held_back.extend(gaps);
-        match self.slurm.ping().await {
+        let slurm = Arc::clone(&self.slurm);
+        match self.meanwhile(slurm.ping()).await? {
             Ok(acting) if acting.is_this_host => {}
             Ok(acting) => {
                 let text = format!(
@@ -81,7 +83,7 @@ impl Converger {
             }
         }
         self.slurm_not_before = (0, 0);
-        let Some(slurm) = self.ask_slurm(Which::All).await else {
+        let Some(slurm) = self.ask_slurm(Which::All).await? else {
             self.hold_back("Slurm shows no nodes, so nothing is done".to_owned());
             return Ok(None);
         };
@@ -140,8 +142,8 @@ impl Converger {
                 marked: marks.contains(&node),
                 instances: &instances,
                 listed: matches!(
-                    clouds.listing(self.providers_of(&node).into_iter()),
-                    super::decide::Listed::Complete
+                    self.listing_of(clouds, &node, &self.providers_of(&node)),
+                    Listed::Complete
                 ),
                 slurm: slurm.get(&node).map(|n| (&n.state, n.reason.as_ref().map(|r| r.text.as_str()))),
                 attempted: wish.is_some(),

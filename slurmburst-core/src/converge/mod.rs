@@ -28,13 +28,14 @@ mod tell;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::clock::Clock;
-use crate::executor::Executor;
+use crate::executor::{Executor, Finished};
 use crate::hostlist::NodeName;
 use crate::ledger::{Event, Lease, Ledger, LedgerError};
 use crate::provider::CloudProvider;
@@ -42,6 +43,8 @@ use crate::site::Site;
 use crate::slurm::conf::SlurmConf;
 use crate::slurm::control::SlurmControl;
 use crate::wrap::{RetryOptions, StackOptions, stack};
+
+use observe::Listings;
 
 pub use full::FullOptions;
 pub use report::{Found, Report};
@@ -104,6 +107,10 @@ pub struct Converger {
     executor: Executor,
     /// Nodes for which a task is under way.
     busy: HashSet<NodeName>,
+    /// When work for a node last ended: a listing that began before says nothing
+    /// about it any more.
+    changed: HashMap<NodeName, i64>,
+    listings: Listings,
     /// Nodes that are to be left alone until then, and how often in a row.
     not_before: HashMap<NodeName, (i64, u32)>,
     /// Addresses that Slurm has not been told yet, and since when.
@@ -135,6 +142,8 @@ impl Converger {
             providers: BTreeMap::new(),
             executor,
             busy: HashSet::new(),
+            changed: HashMap::new(),
+            listings: Listings::default(),
             not_before: HashMap::new(),
             addresses: BTreeMap::new(),
             addresses_since: None,
@@ -257,15 +266,8 @@ impl Converger {
             let until = Instant::now() + left.min(WAKE_TICK);
             tokio::select! {
                 Some(first) = self.executor.next(), if self.executor.in_flight() > 0 => {
-                    let mut batch = vec![first];
-                    while let Some(more) = self.executor.try_next() {
-                        batch.push(more);
-                    }
                     // Something may have become possible: a pass, but not one per outcome.
-                    if self.record_finished(batch)? {
-                        due = earliest(due, Some(earliest_pass));
-                    }
-                    if self.executor.in_flight() == 0 {
+                    if self.record_with(first)? || self.executor.in_flight() == 0 {
                         due = earliest(due, Some(earliest_pass));
                     }
                     self.tell_addresses_if_due().await?;
@@ -278,6 +280,32 @@ impl Converger {
                 }
             }
         }
+    }
+
+    /// Waits for something that takes its time (a listing, Slurm), and records
+    /// meanwhile what ends.
+    async fn meanwhile<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, LedgerError> {
+        let mut wait = pin!(wait);
+        loop {
+            tokio::select! {
+                ended = &mut wait => return Ok(ended),
+                Some(first) = self.executor.next(), if self.executor.in_flight() > 0 => {
+                    self.record_with(first)?;
+                }
+            }
+        }
+    }
+
+    /// Records what has ended, with whatever else has ended by now.
+    fn record_with(&mut self, first: Finished) -> Result<bool, LedgerError> {
+        let mut batch = vec![first];
+        while let Some(more) = self.executor.try_next() {
+            batch.push(more);
+        }
+        let now = self.clock.now_ms();
+        let nodes = batch.iter().flat_map(|f| f.outcomes.iter().map(|(node, _)| node.clone()));
+        self.changed.extend(nodes.map(|node| (node, now)));
+        self.record_finished(batch)
     }
 
     fn emit(&self, event: &Event) {

@@ -2,27 +2,50 @@
 //! listed once, clouds first, Slurm second.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::hostlist::NodeName;
-use crate::provider::{Context, Generation, Instance, Leftover};
+use crate::ledger::LedgerError;
+use crate::provider::{CloudProvider, Context, Generation, Instance, Leftover, Listing};
 use crate::slurm::control::{SlurmNode, Which};
 
 use super::decide::{Listed, Seen};
 use super::{Converger, back_off_ms};
 
+/// A pass waits this long for listings, and a full pass this long; what has not
+/// ended by then is for the next.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const FULL_PATIENCE: Duration = Duration::from_secs(60);
 /// A listing gets this long.
 const LIST_LIMIT: Duration = Duration::from_secs(120);
 
 /// What was seen of the clouds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Clouds {
     instances: HashMap<NodeName, Vec<(String, Instance)>>,
     /// Why a provider's listing cannot be trusted about what it does not show.
     gaps: BTreeMap<String, Error>,
-    listed: BTreeSet<String>,
+    /// When each listing began.
+    started: BTreeMap<String, i64>,
+    too_old: Error,
     pub(super) leftovers: Vec<(String, Leftover)>,
+}
+
+impl Default for Clouds {
+    fn default() -> Clouds {
+        Clouds {
+            instances: HashMap::new(),
+            gaps: BTreeMap::new(),
+            started: BTreeMap::new(),
+            too_old: Error::new(ErrorKind::Unavailable, "its listing is from before its last change"),
+            leftovers: Vec::new(),
+        }
+    }
 }
 
 impl Clouds {
@@ -36,11 +59,32 @@ impl Clouds {
         self.instances.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether all of these providers were listed without a gap.
-    pub(super) fn listing<'a>(&'a self, mut providers: impl Iterator<Item = &'a str>) -> Listed<'a> {
-        match providers.find_map(|p| self.gaps.get(p)) {
-            Some(error) => Listed::Gaps(error),
-            None => Listed::Complete,
+    /// Whether all of these providers were listed without a gap, and after `changed`.
+    fn listing(&self, providers: &[&str], changed: i64) -> Listed<'_> {
+        if let Some(error) = providers.iter().find_map(|p| self.gaps.get(*p)) {
+            return Listed::Gaps(error);
+        }
+        let old = providers.iter().any(|p| self.started.get(*p).is_some_and(|at| *at < changed));
+        if old { Listed::Gaps(&self.too_old) } else { Listed::Complete }
+    }
+
+    fn add(&mut self, name: &str, started: i64, listing: Result<Listing>) {
+        let listing = match listing {
+            Ok(listing) => listing,
+            Err(error) => {
+                self.gaps.insert(name.to_owned(), error);
+                return;
+            }
+        };
+        self.started.insert(name.to_owned(), started);
+        if let Some(gap) = listing.gaps.first() {
+            self.gaps.insert(name.to_owned(), gap.error.clone());
+        }
+        let leftovers = listing.leftovers.into_iter();
+        self.leftovers.extend(leftovers.map(|leftover| (name.to_owned(), leftover)));
+        for instance in listing.instances {
+            let list = self.instances.entry(instance.node.clone()).or_default();
+            list.push((name.to_owned(), instance));
         }
     }
 
@@ -65,14 +109,65 @@ impl Clouds {
     }
 }
 
+/// Listings under way, by provider: at most one each. One that takes longer
+/// than a pass waits is for the next pass, so that a cloud that hangs delays
+/// nobody's nodes but its own.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    tasks: JoinSet<Answer>,
+    running: BTreeMap<String, i64>,
+    ended: BTreeMap<String, (i64, Result<Listing>)>,
+}
+
+/// A provider's name and its listing.
+type Answer = (String, Result<Listing>);
+
+impl Listings {
+    fn start(&mut self, name: &str, provider: Arc<dyn CloudProvider>, cx: Context, now: i64) {
+        if self.running.contains_key(name) || self.ended.contains_key(name) {
+            return;
+        }
+        self.running.insert(name.to_owned(), now);
+        let name = name.to_owned();
+        self.tasks.spawn(async move {
+            let listing = match timeout_at(cx.deadline(), provider.list(&cx)).await {
+                Ok(listing) => listing,
+                Err(_) => Err(Error::new(ErrorKind::Timeout, "the listing took too long")),
+            };
+            (name, listing)
+        });
+    }
+
+    /// Waits until all that are under way have ended, or until then.
+    async fn wait(mut self, until: Instant) -> Listings {
+        while let Ok(Some(joined)) = timeout_at(until, self.tasks.join_next()).await {
+            // One that panicked is found among the running when nothing is under way.
+            if let Ok((name, listing)) = joined
+                && let Some(started) = self.running.remove(&name)
+            {
+                self.ended.insert(name, (started, listing));
+            }
+        }
+        if self.tasks.is_empty() {
+            for (name, started) in std::mem::take(&mut self.running) {
+                let error = Error::new(ErrorKind::Unexpected, "the listing panicked");
+                self.ended.insert(name, (started, Err(error)));
+            }
+        }
+        self
+    }
+}
+
 impl Converger {
-    /// Lists each of these providers once, all at a time.
+    /// Lists each of these providers once, all at a time, and waits for them at
+    /// most for `patience`.
     pub(super) async fn list(
         &mut self,
         providers: &BTreeSet<String>,
-    ) -> Result<Clouds, crate::ledger::LedgerError> {
+        patience: Duration,
+    ) -> std::result::Result<Clouds, LedgerError> {
         let mut clouds = Clouds::default();
-        let mut tasks = tokio::task::JoinSet::new();
+        let now = self.clock.now_ms();
         for name in providers {
             let Some(provider) = self.providers.get(name).cloned() else {
                 let error = Error::new(
@@ -83,49 +178,41 @@ impl Converger {
                 continue;
             };
             let cx = Context::within(self.site.cluster_id.clone(), LIST_LIMIT);
-            let name = name.clone();
-            tasks.spawn(async move {
-                let deadline = cx.deadline();
-                let listing = match tokio::time::timeout_at(deadline, provider.list(&cx)).await {
-                    Ok(listing) => listing,
-                    Err(_) => Err(Error::new(ErrorKind::Timeout, "the listing took too long")),
-                };
-                (name, listing)
-            });
+            self.listings.start(name, provider, cx, now);
         }
-        while let Some(joined) = tasks.join_next().await {
-            // A listing that panicked is a listing that did not answer; its
-            // provider is found missing below.
-            let Ok((name, listing)) = joined else { continue };
-            self.report.listings += 1;
-            match listing {
-                Ok(listing) => {
-                    clouds.listed.insert(name.clone());
-                    if let Some(gap) = listing.gaps.first() {
-                        clouds.gaps.insert(name.clone(), gap.error.clone());
-                    }
-                    for leftover in listing.leftovers {
-                        clouds.leftovers.push((name.clone(), leftover));
-                    }
-                    for instance in listing.instances {
-                        let list = clouds.instances.entry(instance.node.clone()).or_default();
-                        list.push((name.clone(), instance));
-                    }
-                }
-                Err(error) => {
-                    self.journal.note(&format!("provider {name} could not be listed: {error}"));
-                    clouds.gaps.insert(name, error);
-                }
-            }
-        }
+        let listings = std::mem::take(&mut self.listings);
+        self.listings = self.meanwhile(listings.wait(Instant::now() + patience)).await?;
         for name in providers {
-            if !clouds.listed.contains(name) && !clouds.gaps.contains_key(name) {
-                let error = Error::new(ErrorKind::Unexpected, "the listing panicked");
-                clouds.gaps.insert(name.clone(), error);
+            if clouds.gaps.contains_key(name) {
+                continue;
+            }
+            match self.listings.ended.remove(name) {
+                Some((started, listing)) => {
+                    self.report.listings += 1;
+                    if let Err(error) = &listing {
+                        self.journal.note(&format!("provider {name} could not be listed: {error}"));
+                    }
+                    clouds.add(name, started, listing);
+                }
+                None => {
+                    let error = Error::new(ErrorKind::Unavailable, "its listing is still under way");
+                    clouds.gaps.insert(name.clone(), error);
+                }
             }
         }
         self.ledger.observe_generations(&clouds.generations())?;
         Ok(clouds)
+    }
+
+    /// How far what the clouds do not show of this node can be trusted.
+    pub(super) fn listing_of<'a>(
+        &self,
+        clouds: &'a Clouds,
+        node: &NodeName,
+        providers: &[&str],
+    ) -> Listed<'a> {
+        let changed = self.changed.get(node).copied().unwrap_or(i64::MIN);
+        clouds.listing(providers, changed)
     }
 
     /// The providers that may hold this node.
@@ -146,21 +233,23 @@ impl Converger {
     pub(super) async fn ask_slurm(
         &mut self,
         which: Which<'_>,
-    ) -> Option<BTreeMap<NodeName, SlurmNode>> {
+    ) -> std::result::Result<Option<BTreeMap<NodeName, SlurmNode>>, LedgerError> {
         let now = self.clock.now_ms();
         if now < self.slurm_not_before.0 {
-            return None;
+            return Ok(None);
         }
-        match self.slurm.nodes(which).await {
+        let slurm = Arc::clone(&self.slurm);
+        match self.meanwhile(slurm.nodes(which)).await? {
             Ok(nodes) => {
                 self.slurm_not_before = (0, 0);
-                Some(nodes)
+                Ok(Some(nodes))
             }
             Err(error) => {
+                let now = self.clock.now_ms();
                 let times = self.slurm_not_before.1;
                 self.slurm_not_before = (now.saturating_add(back_off_ms(times)), times + 1);
                 self.journal.note(&format!("Slurm gave no usable answer: {error}"));
-                None
+                Ok(None)
             }
         }
     }

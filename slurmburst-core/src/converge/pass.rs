@@ -12,7 +12,7 @@ use crate::slurm::control::{SlurmNode, Which};
 
 use super::act::Plan;
 use super::decide::{Decision, NodeView, decide};
-use super::observe::Clouds;
+use super::observe::{Clouds, PATIENCE};
 use super::{Converger, earliest, millis};
 
 /// The live attempts of a node.
@@ -50,7 +50,7 @@ impl Converger {
 
         // Clouds first, Slurm second.
         let concerned = self.providers_to_list(&due, &live);
-        let clouds = self.list(&concerned).await?;
+        let clouds = self.list(&concerned, PATIENCE).await?;
         let mut ask: BTreeSet<NodeName> =
             due.iter().filter(|w| w.program == Program::Suspend).map(|w| w.node.clone()).collect();
         ask.extend(marks.iter().filter(|m| self.mark_is_due(m, now)).map(|m| m.node.clone()));
@@ -58,7 +58,7 @@ impl Converger {
             None
         } else {
             let ask: Vec<NodeName> = ask.into_iter().collect();
-            self.ask_slurm(Which::Some(&ask)).await
+            self.ask_slurm(Which::Some(&ask)).await?
         };
 
         let plan = self.plan(&due, &live, &clouds, slurm.as_ref())?;
@@ -119,7 +119,7 @@ impl Converger {
                 downs: &downs,
                 tried: &tried,
                 seen: &seen,
-                listing: clouds.listing(providers.iter().copied()),
+                listing: self.listing_of(clouds, node, &providers),
                 slurm: slurm.and_then(|s| s.get(node)).map(|n| &n.state),
                 consistency_ms: self.consistency_ms(&providers),
             };

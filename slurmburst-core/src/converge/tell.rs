@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::hostlist::NodeName;
 use crate::ledger::LedgerError;
@@ -58,7 +59,7 @@ impl Converger {
             Some(states) if marks.iter().all(|m| states.contains_key(&m.node)) => states,
             _ => {
                 let nodes: Vec<NodeName> = marks.iter().map(|m| m.node.clone()).collect();
-                match self.ask_slurm(Which::Some(&nodes)).await {
+                match self.ask_slurm(Which::Some(&nodes)).await? {
                     Some(states) => {
                         asked = states;
                         &asked
@@ -121,7 +122,8 @@ impl Converger {
             marks.into_iter().map(|m| (m.node.clone(), m)).collect();
         let mut taken = Vec::new();
         let mut events = Vec::new();
-        for (batch, result) in self.slurm.update(&nodes, change).await {
+        let slurm = Arc::clone(&self.slurm);
+        for (batch, result) in self.meanwhile(slurm.update(&nodes, change)).await? {
             self.report.slurm_updates += 1;
             for node in batch {
                 let Some(mark) = of.remove(&node) else { continue };
@@ -189,7 +191,9 @@ impl Converger {
         }
         let nodes: Vec<NodeName> = addresses.keys().cloned().collect();
         let values: Vec<String> = addresses.values().cloned().collect();
-        for (batch, result) in self.slurm.update(&nodes, &Change::Addresses(values)).await {
+        let slurm = Arc::clone(&self.slurm);
+        let change = Change::Addresses(values);
+        for (batch, result) in self.meanwhile(slurm.update(&nodes, &change)).await? {
             self.report.slurm_updates += 1;
             if let Err(error) = result {
                 let names: Vec<&str> = batch.iter().map(NodeName::as_str).collect();
@@ -197,7 +201,7 @@ impl Converger {
                 self.journal.note(&text);
             }
         }
-        let Some(shown) = self.ask_slurm(Which::Some(&nodes)).await else { return Ok(()) };
+        let Some(shown) = self.ask_slurm(Which::Some(&nodes)).await? else { return Ok(()) };
         for (node, address) in &addresses {
             let has = shown.get(node).and_then(|n| n.addr.as_deref());
             if has.is_some_and(|has| has != address) {
