@@ -42,7 +42,7 @@ impl Default for Clouds {
             instances: HashMap::new(),
             gaps: BTreeMap::new(),
             started: BTreeMap::new(),
-            too_old: Error::new(ErrorKind::Unavailable, "its listing is from before its last change"),
+            too_old: Error::new(ErrorKind::Unavailable, "it was not listed since the last change"),
             leftovers: Vec::new(),
         }
     }
@@ -64,8 +64,8 @@ impl Clouds {
         if let Some(error) = providers.iter().find_map(|p| self.gaps.get(*p)) {
             return Listed::Gaps(error);
         }
-        let old = providers.iter().any(|p| self.started.get(*p).is_some_and(|at| *at < changed));
-        if old { Listed::Gaps(&self.too_old) } else { Listed::Complete }
+        let fresh = |p: &&str| self.started.get(*p).is_some_and(|at| *at >= changed);
+        if providers.iter().all(fresh) { Listed::Complete } else { Listed::Gaps(&self.too_old) }
     }
 
     fn add(&mut self, name: &str, started: i64, listing: Result<Listing>) {
@@ -200,7 +200,13 @@ impl Converger {
                 }
             }
         }
-        self.ledger.observe_generations(&clouds.generations())?;
+        let newer: Vec<_> = clouds
+            .generations()
+            .into_iter()
+            .filter(|(node, generation)| self.observed.get(node).is_none_or(|o| o < generation))
+            .collect();
+        self.ledger.observe_generations(&newer)?;
+        self.observed.extend(newer);
         Ok(clouds)
     }
 
