@@ -44,7 +44,7 @@ impl Default for Clouds {
             started: BTreeMap::new(),
             too_old: Error::new(
                 ErrorKind::Unavailable,
-                "its listing is from before its last change",
+                "it was not listed since the last change",
             ),
             leftovers: Vec::new(),
         }
@@ -73,13 +73,11 @@ impl Clouds {
         if let Some(error) = providers.iter().find_map(|p| self.gaps.get(*p)) {
             return Listed::Gaps(error);
         }
-        let old = providers
-            .iter()
-            .any(|p| self.started.get(*p).is_some_and(|at| *at < changed));
-        if old {
-            Listed::Gaps(&self.too_old)
-        } else {
+        let fresh = |p: &&str| self.started.get(*p).is_some_and(|at| *at >= changed);
+        if providers.iter().all(fresh) {
             Listed::Complete
+        } else {
+            Listed::Gaps(&self.too_old)
         }
     }
 
@@ -222,7 +220,13 @@ impl Converger {
                 }
             }
         }
-        self.ledger.observe_generations(&clouds.generations())?;
+        let newer: Vec<_> = clouds
+            .generations()
+            .into_iter()
+            .filter(|(node, generation)| self.observed.get(node).is_none_or(|o| o < generation))
+            .collect();
+        self.ledger.observe_generations(&newer)?;
+        self.observed.extend(newer);
         Ok(clouds)
     }
 

@@ -53,11 +53,13 @@ fn look(wish: &Wish, up: &Attempt, slurm: Option<&str>, now_ms: i64) -> Decision
         wish,
         lifecycle: Lifecycle::CreateDelete,
         up: Some(up),
+        replay_refused: None,
         downs: &[],
         tried: &[],
         seen: &[],
         listing: Listed::Complete,
         slurm: slurm.as_ref(),
+        slurm_answered: slurm.is_some(),
         consistency_ms: 0,
     })
 }
@@ -175,6 +177,7 @@ fn a_late_listing_of_what_was_replaced_does_not_serve() {
             wish: &wish,
             lifecycle: Lifecycle::CreateDelete,
             up: None,
+            replay_refused: None,
             downs: &[&down],
             tried: &[],
             seen: &[Seen {
@@ -183,6 +186,7 @@ fn a_late_listing_of_what_was_replaced_does_not_serve() {
             }],
             listing: Listed::Complete,
             slurm: None,
+            slurm_answered: false,
             consistency_ms: 30_000,
         })
     };
