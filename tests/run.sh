@@ -146,7 +146,7 @@ doc_tests() { cargo test "${ALL[@]}" --doc ${filter:+-- "$filter"}; }
 # --- what a build contains -----------------------------------------------------------------------------------------
 
 features_of() { # PACKAGE: the features that its Cargo.toml names
-  sed -n '/^\[features\]/,/^\[d/s/^\([a-z][a-z-]*\) = .*/\1/p' "$1/Cargo.toml" | grep -vx default
+  awk '/^\[/ { on = $0 == "[features]" } on && /^[a-z-]+ = / && $1 != "default" { print $1 }' "$1/Cargo.toml"
 }
 
 # Each feature alone, none, and all; without warnings, which tell of code that a combination never uses.
