@@ -25,11 +25,15 @@ fn ends_well(burst: &Burst, watch: &Watch, instances: usize) {
 
 /// As `systemctl restart slurmctld` does it.
 fn slurmctld_restarted_while_a_node_boots(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"4s\"".to_owned()) else { return };
+    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"4s\"".to_owned()) else {
+        return;
+    };
     let watch = Watch::start(&burst);
     burst.set_state("c1", "power_up");
     burst.wait_event("c1", "accepted", 1);
-    let job = burst.cluster.sbatch(&["-w", "c1", "--mem=10"], "#!/bin/sh\ntrue\n");
+    let job = burst
+        .cluster
+        .sbatch(&["-w", "c1", "--mem=10"], "#!/bin/sh\ntrue\n");
     burst.cluster.restart_slurmctld();
     burst.wait_up(&["c1"]);
     burst.wait_job(job, 50);
@@ -38,23 +42,33 @@ fn slurmctld_restarted_while_a_node_boots(case: Case) {
 
 /// A newer slurmctld has forgotten the power-up, and asks for it again.
 fn slurmctld_killed_while_a_node_boots(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"6s\"".to_owned()) else { return };
+    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"6s\"".to_owned()) else {
+        return;
+    };
     killed(&burst, "accepted");
 }
 
 /// The instance is there before slurmctld is again.
 fn slurmctld_killed_at_the_call(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| String::new()) else { return };
+    let Some(burst) = case.burst(|b| b, |_| String::new()) else {
+        return;
+    };
     killed(&burst, "recorded");
 }
 
 fn killed(burst: &Burst, when: &str) {
     let watch = Watch::start(burst);
-    let job = burst.cluster.sbatch(&["-w", "c1", "--mem=10"], "#!/bin/sh\ntrue\n");
+    let job = burst
+        .cluster
+        .sbatch(&["-w", "c1", "--mem=10"], "#!/bin/sh\ntrue\n");
     burst.wait_event("c1", when, 1);
     // What slurmctld has not saved yet it forgets, jobs too.
     let saved = burst.cluster.dir().join("state/job_state");
-    burst.cluster.wait_for("the job to be saved", Duration::from_secs(10), || saved.exists());
+    burst
+        .cluster
+        .wait_for("the job to be saved", Duration::from_secs(10), || {
+            saved.exists()
+        });
     burst.cluster.kill_slurmctld(Signal::SIGKILL);
     burst.cluster.start_slurmctld();
     burst.wait_job(job, 50);
@@ -72,9 +86,15 @@ exec unshare --time --boottime \"-$up\" /usr/sbin/slurmd -D \"$@\"
 /// The machine has booted when slurmctld, which has forgotten that it asked, asks again: slurmctld then goes on waiting
 /// for a boot that is newer than its wish. So the machine is replaced, once, and in time.
 fn slurmctld_asks_again_for_what_has_booted(case: Case) {
-    let Some((builder, built)) = case.builder() else { return };
+    let Some((builder, built)) = case.builder() else {
+        return;
+    };
     let machine = builder.script("slurmd-of-a-machine", MACHINE);
-    let text = local(builder.dir(), "c[1-3]", &format!("slurmd = \"{}\"", machine.display()));
+    let text = local(
+        builder.dir(),
+        "c[1-3]",
+        &format!("slurmd = \"{}\"", machine.display()),
+    );
     let burst = Burst::start(builder, &built, &text);
     let watch = Watch::start(&burst);
     burst.set_state("c1", "power_up");
