@@ -55,8 +55,10 @@ impl Burst {
             let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
             let base = first.rsplit(|byte| *byte == b'/').next();
             base == Some(name.as_bytes())
-                && fs::read(format!("/proc/{pid}/environ"))
-                    .is_ok_and(|all| all.split(|byte| *byte == 0).any(|var| var == conf.as_bytes()))
+                && fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| {
+                    all.split(|byte| *byte == 0)
+                        .any(|var| var == conf.as_bytes())
+                })
         })
         .collect()
     }
@@ -69,12 +71,18 @@ impl Burst {
             if let Some(pid) = self.pids(name).first() {
                 break *pid;
             }
-            assert!(Instant::now() < give_up, "{name} was not called within {limit:?}");
+            assert!(
+                Instant::now() < give_up,
+                "{name} was not called within {limit:?}"
+            );
             std::thread::sleep(Duration::from_millis(5));
         };
         let seen = Instant::now();
         while self.is_running(pid, name) {
-            assert!(Instant::now() < give_up, "{name} still runs after {limit:?}");
+            assert!(
+                Instant::now() < give_up,
+                "{name} still runs after {limit:?}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         seen.elapsed()
@@ -89,6 +97,13 @@ impl Burst {
 
 fn ended(command: &mut Command) -> Ended {
     let start = Instant::now();
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("called");
-    Ended { status, took: start.elapsed() }
+    let status = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("called");
+    Ended {
+        status,
+        took: start.elapsed(),
+    }
 }

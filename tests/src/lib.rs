@@ -20,12 +20,12 @@
 
 mod builder;
 pub mod burst;
-pub mod case;
 mod call;
 mod cases;
 mod cluster;
 mod conf;
 pub mod instances;
+pub mod local;
 mod keeper;
 mod nodes;
 mod ports;

@@ -457,7 +457,7 @@ async fn a_stubborn_slurmd_is_killed_with_what_it_detached() {
 
 #[tokio::test]
 async fn a_boot_takes_its_time_and_needs_no_one_to_wait() {
-    let p = Place::with(|c| c.boot_delay = Duration::from_millis(600));
+    let p = Place::with(|c| c.boot_delay = Duration::from_secs(3));
     let call = p.call("1", CREATE, &["c1", "c2"]);
     let up = p.up(&call).await;
     let pending: Vec<Pending> = up
@@ -468,7 +468,7 @@ async fn a_boot_takes_its_time_and_needs_no_one_to_wait() {
         })
         .collect();
     assert_eq!(pending[0].direction, Direction::Up);
-    assert!(pending[0].poll_after <= Duration::from_millis(600));
+    assert!(pending[0].poll_after <= Duration::from_secs(3));
     assert_eq!(p.starts().len(), 0);
     assert!(
         p.list()
@@ -484,7 +484,7 @@ async fn a_boot_takes_its_time_and_needs_no_one_to_wait() {
     p.down(DownMode::Terminate, &["c2"]).await;
     // Another process, later: the one that asked may be gone.
     let later = LocalProvider::new(p.provider.config().clone());
-    tokio::time::sleep(Duration::from_millis(650)).await;
+    tokio::time::sleep(Duration::from_millis(3_050)).await;
     let polled = later.poll(&cx(), &pending).await;
     assert_eq!(Some(id(&polled, "c1")), pending[0].instance);
     assert_eq!(error(&polled, "c2").kind(), ErrorKind::NotFound);

@@ -77,7 +77,11 @@ impl Setup {
         // A site file that is gone is a broken one: there may be a last good copy.
         let (file, gone) = match locate(config, |name| std::env::var_os(name)) {
             Ok(file) => (file, None),
-            Err(error) => (PathBuf::from(DEFAULT_FILE), Some(error)),
+            // Not where somebody named a file: a typing error must not act on another site.
+            Err(error) if config.is_none() && env.config.is_none() => {
+                (PathBuf::from(DEFAULT_FILE), Some(error))
+            }
+            Err(error) => return Err(SetupError::new(error)),
         };
         // The site file may name slurm.conf, where the user to become stands: it
         // is looked at once before it is read in earnest.

@@ -64,7 +64,7 @@ pub(super) fn read(
         cluster,
         state_dir: path(root, "state_dir", DEFAULT_STATE_DIR)?,
         log_file: path(root, "log_file", DEFAULT_LOG_FILE)?,
-        return_after: time(root, "return_after", Duration::ZERO, Duration::from_secs(2))?,
+        return_after: time(root, "return_after", Duration::ZERO, Duration::from_secs(1))?,
         orphan_grace: time(
             root,
             "orphan_grace",

@@ -146,7 +146,7 @@ pub(super) fn settings(conf: &SlurmConf, path: &Path, site: Option<&Site>) -> Ve
             findings.push(Finding::warning(
                 "return_after",
                 found,
-                "set return_after = \"2s\" in the site file",
+                "set return_after = \"1s\" in the site file",
             ));
         }
     }

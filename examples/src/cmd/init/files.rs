@@ -106,7 +106,7 @@ state_dir = {state_dir}
 # The log that administrators read.
 #log_file = \"/var/log/slurm/power_save.log\"
 # How long the programs wait for outcomes before they return to slurmctld.
-#return_after = \"2s\"
+#return_after = \"1s\"
 # An instance that no node wants is powered down after two passes, this far apart.
 #orphan_grace = \"90s\"
 # Per node; 0 is no limit.

@@ -155,7 +155,7 @@ const WHOLE: &str = r#"cluster = "Uni"
 cluster_id = "uni-7f3a9c"
 state_dir = "/state"
 log_file = "/log"
-return_after = "1s"
+return_after = "3s"
 orphan_grace = "1m30s"
 max_power_ups_per_hour = 0
 unknown_nodes = "ignore"

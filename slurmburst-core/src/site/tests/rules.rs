@@ -27,7 +27,7 @@ fn the_least_file_has_all_defaults() {
     assert_eq!(site.file, Path::new("s.toml"));
     assert_eq!(site.state_dir, Path::new("/var/lib/slurmburst"));
     assert_eq!(site.log_file, Path::new("/var/log/slurm/power_save.log"));
-    assert_eq!((site.return_after, site.orphan_grace), (secs(2), secs(90)));
+    assert_eq!((site.return_after, site.orphan_grace), (secs(1), secs(90)));
     assert_eq!(site.max_power_ups_per_hour, 6);
     assert_eq!(site.unknown_nodes, UnknownNodes::Refuse);
     assert_eq!(
@@ -70,7 +70,7 @@ fn every_key_is_read() {
         (site.state_dir.as_path(), site.log_file.as_path()),
         ("/state".as_ref(), "/log".as_ref())
     );
-    assert_eq!((site.return_after, site.orphan_grace), (secs(1), secs(90)));
+    assert_eq!((site.return_after, site.orphan_grace), (secs(3), secs(90)));
     assert_eq!(
         (site.max_power_ups_per_hour, site.unknown_nodes),
         (0, UnknownNodes::Ignore)
