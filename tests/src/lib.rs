@@ -21,11 +21,12 @@
 mod builder;
 pub mod burst;
 mod call;
-pub mod case;
+mod cases;
 mod cluster;
 mod conf;
 pub mod instances;
 mod keeper;
+pub mod local;
 mod nodes;
 mod ports;
 mod processes;

@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use slurmburst_tests::burst::{Build, Burst, local_site, site_text};
-use slurmburst_tests::case::Case;
-use slurmburst_tests::{Cluster, NodeInfo, Signal, SlurmUser, on_each_slurm};
+use slurmburst_tests::{Cluster, NodeInfo, Signal, SlurmUser, SlurmVersion, on_both};
 
 /// One group with nodes of the simulated cloud.
 fn fake_site(dir: &Path, hostlist: &str, top: &str, keys: &str) -> String {
@@ -73,8 +72,7 @@ const OURS: [(&str, &str, bool); 6] = [
     ("empty", "", false),
 ];
 
-fn resume_files(case: Case) {
-    let version = case.version;
+fn resume_files(version: SlurmVersion) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
     };
@@ -118,8 +116,7 @@ fn resume_files(case: Case) {
 }
 
 /// The longest argument that the kernel lets through, of names that no hostlist folds.
-fn longest_argument(case: Case) {
-    let version = case.version;
+fn longest_argument(version: SlurmVersion) {
     const NODES: usize = 4_681;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
@@ -154,8 +151,7 @@ fn longest_argument(case: Case) {
 }
 
 /// 22.05 closes 0, 1 and 2 and blocks twelve signals.
-fn bare_start(case: Case) {
-    let version = case.version;
+fn bare_start(version: SlurmVersion) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
     };
@@ -223,8 +219,7 @@ fn bare_start(case: Case) {
 }
 
 /// Started as root where SlurmUser is slurm.
-fn root_becomes_slurm_user(case: Case) {
-    let version = case.version;
+fn root_becomes_slurm_user(version: SlurmVersion) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -300,8 +295,7 @@ fn root_becomes_slurm_user(case: Case) {
 }
 
 /// A site changes its log in the middle of a boot.
-fn log_is_rotated(case: Case) {
-    let version = case.version;
+fn log_is_rotated(version: SlurmVersion) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -343,8 +337,7 @@ fn log_is_rotated(case: Case) {
     }
 }
 
-fn log_cannot_be_written(case: Case) {
-    let version = case.version;
+fn log_cannot_be_written(version: SlurmVersion) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -381,7 +374,7 @@ fn log_cannot_be_written(case: Case) {
     );
 }
 
-on_each_slurm!(
+on_both!(
     resume_files,
     longest_argument,
     bare_start,

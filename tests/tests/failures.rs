@@ -5,24 +5,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use slurmburst_tests::burst::Burst;
-use slurmburst_tests::case::{Case, local};
 use slurmburst_tests::instances::running;
-use slurmburst_tests::on_each_slurm;
+use slurmburst_tests::{SlurmVersion, local, on_both, on_both_and_idle};
 
-on_each_slurm!(both: slurmd_never_comes, an_administrators_down_stays);
-on_each_slurm!(slurmd_never_registers);
+on_both_and_idle!(slurmd_never_comes, an_administrators_down_stays);
+on_both!(slurmd_never_registers);
 
 /// A slurmd that does nothing.
 const HUNG: &str = "#!/bin/sh\nwhile :; do sleep 1; done\n";
 
 /// The instance runs, and nothing ever comes from it.
-fn slurmd_never_comes(case: Case) {
-    let Some((builder, built)) = case.builder() else {
+fn slurmd_never_comes(version: SlurmVersion, idle: bool) {
+    let Some((builder, built)) = local::builder(version, idle) else {
         return;
     };
     let builder = builder.resume_timeout(8);
     let hung = builder.script("slurmd-hung", HUNG);
-    let text = local(
+    let text = local::site(
         builder.dir(),
         "c[1-3]",
         &format!("slurmd = \"{}\"", hung.display()),
@@ -32,9 +31,9 @@ fn slurmd_never_comes(case: Case) {
 }
 
 /// The slurmd runs, and speaks to nobody.
-fn slurmd_never_registers(case: Case) {
+fn slurmd_never_registers(version: SlurmVersion) {
     let nobody = |_: &Path| "args = [\"--conf-server\", \"127.0.0.1:1\"]".to_owned();
-    let Some(burst) = case.burst(|b| b.resume_timeout(8), nobody) else {
+    let Some(burst) = local::burst(version, true, |b| b.resume_timeout(8), nobody) else {
         return;
     };
     fails_and_comes_back(&burst);
@@ -70,7 +69,7 @@ fn fails_and_comes_back(burst: &Burst) {
         &["c1"],
         |node| node.is(&["IDLE", "POWERED_DOWN"]),
     );
-    burst.write_site(&local(burst.cluster.dir(), "c[1-3]", ""));
+    burst.write_site(&local::site(burst.cluster.dir(), "c[1-3]", ""));
     burst.set_state("c1", "power_up");
     burst.wait_up(&["c1"]);
     burst.job_runs_on(&["c1"]);
@@ -78,13 +77,13 @@ fn fails_and_comes_back(burst: &Burst) {
 }
 
 /// On a node that is off, on one that runs, and in the place of our own mark; through all that other nodes go through.
-fn an_administrators_down_stays(case: Case) {
-    let Some((builder, built)) = case.builder() else {
+fn an_administrators_down_stays(version: SlurmVersion, idle: bool) {
+    let Some((builder, built)) = local::builder(version, idle) else {
         return;
     };
     let builder = builder.nodes("c[1-4]").suspend_time(3).resume_timeout(20);
     let broken = "[cool_off]\nfailure = \"2s\"\n";
-    let text = local(builder.dir(), "c[1-4]", "") + broken;
+    let text = local::site(builder.dir(), "c[1-4]", "") + broken;
     let burst = Burst::start(builder, &built, &text);
     let maintain = |nodes: &str| {
         let nodes = format!("nodename={nodes}");
@@ -111,13 +110,13 @@ fn an_administrators_down_stays(case: Case) {
     maintain("c2");
     burst.wait_event("c2", "down", 1);
     burst.wait_off(&["c2"]);
-    if !case.idle_on_node_suspend {
+    if !idle {
         maintained("c2", "after its suspend");
     }
     maintain("c2");
 
     // Failed, and marked down by us; then by the administrator.
-    let missing = local(
+    let missing = local::site(
         burst.cluster.dir(),
         "c[1-4]",
         "slurmd = \"/nonexistent/slurmd\"",
@@ -135,7 +134,7 @@ fn an_administrators_down_stays(case: Case) {
                     .is_some_and(|r| r.starts_with("slurmburst: "))
         });
     maintain("c3");
-    burst.write_site(&(local(burst.cluster.dir(), "c[1-4]", "") + broken));
+    burst.write_site(&(local::site(burst.cluster.dir(), "c[1-4]", "") + broken));
     burst.wait_off(&["c3"]);
 
     // A cycle of another node, and full passes past the cool-off.

@@ -4,18 +4,17 @@
 use std::fs;
 use std::time::Duration;
 
-use slurmburst_tests::case::Case;
 use slurmburst_tests::instances::Watch;
-use slurmburst_tests::on_each_slurm;
+use slurmburst_tests::{SlurmVersion, local, on_both, on_both_and_idle};
 
-on_each_slurm!(both: job_array);
-on_each_slurm!(two_jobs_share_a_node);
+on_both_and_idle!(job_array);
+on_both!(two_jobs_share_a_node);
 
 const NODES: [&str; 3] = ["c1", "c2", "c3"];
 
 /// Six tasks, two to a node: three nodes come up, once each, and go when the last task has ended.
-fn job_array(case: Case) {
-    let Some(burst) = case.burst(|b| b.suspend_time(4), |_| String::new()) else {
+fn job_array(version: SlurmVersion, idle: bool) {
+    let Some(burst) = local::burst(version, idle, |b| b.suspend_time(4), |_| String::new()) else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -53,8 +52,8 @@ fn job_array(case: Case) {
 }
 
 /// Two jobs on one node: one instance, which stays until the later one has ended.
-fn two_jobs_share_a_node(case: Case) {
-    let Some(burst) = case.burst(|b| b.suspend_time(4), |_| String::new()) else {
+fn two_jobs_share_a_node(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b.suspend_time(4), |_| String::new()) else {
         return;
     };
     let watch = Watch::start(&burst);

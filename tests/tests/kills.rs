@@ -8,11 +8,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use slurmburst_tests::burst::Burst;
-use slurmburst_tests::case::Case;
 use slurmburst_tests::instances::Watch;
-use slurmburst_tests::on_each_slurm;
+use slurmburst_tests::{SlurmVersion, local, on_both};
 
-on_each_slurm!(
+on_both!(
     resume_killed_at_any_moment,
     suspend_killed_at_any_moment,
     converger_killed_while_nodes_boot,
@@ -54,9 +53,9 @@ fn called(burst: &Burst, program: &str, nodes: &[&str]) -> bool {
 }
 
 /// One node per moment; a converger that was kicked goes on, what nobody has recorded reconcile finds.
-fn resume_killed_at_any_moment(case: Case) {
+fn resume_killed_at_any_moment(version: SlurmVersion) {
     let configure = |b: slurmburst_tests::ClusterBuilder| b.nodes("c[1-4]").resume_timeout(60);
-    let Some(burst) = case.burst(configure, |_| String::new()) else {
+    let Some(burst) = local::burst(version, true, configure, |_| String::new()) else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -75,8 +74,8 @@ fn resume_killed_at_any_moment(case: Case) {
 }
 
 /// The same on the way down.
-fn suspend_killed_at_any_moment(case: Case) {
-    let Some(burst) = case.burst(|b| b.nodes("c[1-4]"), |_| String::new()) else {
+fn suspend_killed_at_any_moment(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b.nodes("c[1-4]"), |_| String::new()) else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -112,9 +111,11 @@ fn kill_converger(burst: &Burst) {
 }
 
 /// At once, while it waits for a boot, and around the start of a slurmd; each time something else goes on.
-fn converger_killed_while_nodes_boot(case: Case) {
+fn converger_killed_while_nodes_boot(version: SlurmVersion) {
     let configure = |b: slurmburst_tests::ClusterBuilder| b.nodes("c[1-4]").resume_timeout(60);
-    let Some(burst) = case.burst(configure, |_| "boot_delay = \"2s\"".to_owned()) else {
+    let Some(burst) = local::burst(version, true, configure, |_| {
+        "boot_delay = \"2s\"".to_owned()
+    }) else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -147,8 +148,9 @@ fn converger_killed_while_nodes_boot(case: Case) {
 }
 
 /// The slurmds do not end when they are told to, so that there is time.
-fn converger_killed_while_nodes_go_down(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "stop_timeout = \"2s\"".to_owned()) else {
+fn converger_killed_while_nodes_go_down(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| "stop_timeout = \"2s\"".to_owned())
+    else {
         return;
     };
     let watch = Watch::start(&burst);

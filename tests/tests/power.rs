@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use slurmburst_tests::case::Case;
 use slurmburst_tests::instances::{Watch, running};
-use slurmburst_tests::on_each_slurm;
+use slurmburst_tests::{SlurmVersion, local, on_both, on_both_and_idle};
 
-on_each_slurm!(both: suspend_while_a_resume_runs, power_up_on_a_down_node);
-on_each_slurm!(
+on_both_and_idle!(suspend_while_a_resume_runs, power_up_on_a_down_node);
+on_both!(
     resume_while_a_suspend_runs,
     power_up_twice,
     suspend_of_a_node_without_an_instance,
@@ -18,8 +17,9 @@ on_each_slurm!(
 );
 
 /// The slurmd does not end when it is told to, so that Slurm wants the node again while the old instance still dies.
-fn resume_while_a_suspend_runs(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "stop_timeout = \"7s\"".to_owned()) else {
+fn resume_while_a_suspend_runs(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| "stop_timeout = \"7s\"".to_owned())
+    else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -52,8 +52,9 @@ fn resume_while_a_suspend_runs(case: Case) {
 }
 
 /// Slurm gives a node up that is still booting.
-fn suspend_while_a_resume_runs(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"4s\"".to_owned()) else {
+fn suspend_while_a_resume_runs(version: SlurmVersion, idle: bool) {
+    let Some(burst) = local::burst(version, idle, |b| b, |_| "boot_delay = \"4s\"".to_owned())
+    else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -74,8 +75,9 @@ fn suspend_while_a_resume_runs(case: Case) {
 }
 
 /// An administrator who is impatient.
-fn power_up_twice(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"3s\"".to_owned()) else {
+fn power_up_twice(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| "boot_delay = \"3s\"".to_owned())
+    else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -91,8 +93,9 @@ fn power_up_twice(case: Case) {
 }
 
 /// What makes Slurm call ResumeProgram again without a SuspendProgram between.
-fn power_up_on_a_down_node(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"4s\"".to_owned()) else {
+fn power_up_on_a_down_node(version: SlurmVersion, idle: bool) {
+    let Some(burst) = local::burst(version, idle, |b| b, |_| "boot_delay = \"4s\"".to_owned())
+    else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -114,8 +117,8 @@ fn power_up_on_a_down_node(case: Case) {
 }
 
 /// `state=power_down` of a node that is off calls SuspendProgram.
-fn suspend_of_a_node_without_an_instance(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| String::new()) else {
+fn suspend_of_a_node_without_an_instance(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| String::new()) else {
         return;
     };
     burst.set_state("c1", "power_down");
@@ -135,9 +138,13 @@ fn suspend_of_a_node_without_an_instance(case: Case) {
 }
 
 /// Twelve programs by hand, of which two suspend, while Slurm powers the same nodes up: one instance each.
-fn ten_programs_at_once(case: Case) {
-    let Some(burst) = case.burst(|b| b.nodes("c[1-6]"), |_| "boot_delay = \"3s\"".to_owned())
-    else {
+fn ten_programs_at_once(version: SlurmVersion) {
+    let Some(burst) = local::burst(
+        version,
+        true,
+        |b| b.nodes("c[1-6]"),
+        |_| "boot_delay = \"3s\"".to_owned(),
+    ) else {
         return;
     };
     let watch = Watch::start(&burst);

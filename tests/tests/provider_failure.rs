@@ -12,8 +12,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use slurmburst_tests::burst::{Build, Burst, site_text};
-use slurmburst_tests::case::Case;
-use slurmburst_tests::{Cluster, NodeInfo, SlurmUser, on_each_slurm, stdout};
+use slurmburst_tests::{
+    Cluster, NodeInfo, SlurmUser, SlurmVersion, on_both, on_both_and_idle, stdout,
+};
 
 const RESUME_TIMEOUT: u32 = 10;
 const COOL_OFF: &str = "[cool_off]\ncapacity = \"16s\"\n";
@@ -39,11 +40,7 @@ fn ours(node: &NodeInfo) -> bool {
         .is_some_and(|r| r.starts_with("slurmburst: capacity"))
 }
 
-fn no_capacity(case: Case) {
-    let Case {
-        version,
-        idle_on_node_suspend,
-    } = case;
+fn no_capacity(version: SlurmVersion, idle_on_node_suspend: bool) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
     };
@@ -129,8 +126,7 @@ fn no_capacity(case: Case) {
     assert_eq!(cluster.slurmd_pids("c1").len(), 1);
 }
 
-fn capacity_ladder(case: Case) {
-    let version = case.version;
+fn capacity_ladder(version: SlurmVersion) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
     };
@@ -182,5 +178,5 @@ fn capacity_ladder(case: Case) {
     assert!(ran.contains("\"placement\":\"here\""), "{ran}");
 }
 
-on_each_slurm!(both: no_capacity);
-on_each_slurm!(capacity_ladder);
+on_both_and_idle!(no_capacity);
+on_both!(capacity_ladder);

@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use slurmburst_tests::burst::Burst;
-use slurmburst_tests::case::{Case, local};
 use slurmburst_tests::instances::Watch;
-use slurmburst_tests::{Signal, on_each_slurm};
+use slurmburst_tests::{Signal, SlurmVersion, local, on_both};
 
-on_each_slurm!(
+on_both!(
     slurmctld_restarted_while_a_node_boots,
     slurmctld_killed_while_a_node_boots,
     slurmctld_killed_at_the_call,
@@ -24,8 +23,9 @@ fn ends_well(burst: &Burst, watch: &Watch, instances: usize) {
 }
 
 /// As `systemctl restart slurmctld` does it.
-fn slurmctld_restarted_while_a_node_boots(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"4s\"".to_owned()) else {
+fn slurmctld_restarted_while_a_node_boots(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| "boot_delay = \"4s\"".to_owned())
+    else {
         return;
     };
     let watch = Watch::start(&burst);
@@ -41,16 +41,17 @@ fn slurmctld_restarted_while_a_node_boots(case: Case) {
 }
 
 /// A newer slurmctld has forgotten the power-up, and asks for it again.
-fn slurmctld_killed_while_a_node_boots(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"6s\"".to_owned()) else {
+fn slurmctld_killed_while_a_node_boots(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| "boot_delay = \"6s\"".to_owned())
+    else {
         return;
     };
     killed(&burst, "accepted");
 }
 
 /// The instance is there before slurmctld is again.
-fn slurmctld_killed_at_the_call(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| String::new()) else {
+fn slurmctld_killed_at_the_call(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| String::new()) else {
         return;
     };
     killed(&burst, "recorded");
@@ -85,12 +86,12 @@ exec unshare --time --boottime \"-$up\" /usr/sbin/slurmd -D \"$@\"
 
 /// The machine has booted when slurmctld, which has forgotten that it asked, asks again: slurmctld then goes on waiting
 /// for a boot that is newer than its wish. So the machine is replaced, once, and in time.
-fn slurmctld_asks_again_for_what_has_booted(case: Case) {
-    let Some((builder, built)) = case.builder() else {
+fn slurmctld_asks_again_for_what_has_booted(version: SlurmVersion) {
+    let Some((builder, built)) = local::builder(version, true) else {
         return;
     };
     let machine = builder.script("slurmd-of-a-machine", MACHINE);
-    let text = local(
+    let text = local::site(
         builder.dir(),
         "c[1-3]",
         &format!("slurmd = \"{}\"", machine.display()),

@@ -5,9 +5,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use slurmburst_tests::burst::{Build, Burst, local_site};
-use slurmburst_tests::case::Case;
 use slurmburst_tests::{
-    Cluster, ClusterBuilder, NodeInfo, SlurmUser, SlurmVersion, on_each_slurm, stdout,
+    Cluster, ClusterBuilder, NodeInfo, SlurmUser, SlurmVersion, on_both, on_both_and_idle, stdout,
 };
 
 fn builder(version: SlurmVersion, idle_on_node_suspend: bool) -> ClusterBuilder {
@@ -60,11 +59,7 @@ fn wait_refused(burst: &Burst, node: &str, why: &str) {
         });
 }
 
-fn broken_site_file(case: Case) {
-    let Case {
-        version,
-        idle_on_node_suspend,
-    } = case;
+fn broken_site_file(version: SlurmVersion, idle_on_node_suspend: bool) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -107,11 +102,7 @@ fn broken_site_file(case: Case) {
     wait_up(&burst, "c3");
 }
 
-fn unknown_node_is_refused(case: Case) {
-    let Case {
-        version,
-        idle_on_node_suspend,
-    } = case;
+fn unknown_node_is_refused(version: SlurmVersion, idle_on_node_suspend: bool) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -131,8 +122,7 @@ fn unknown_node_is_refused(case: Case) {
     );
 }
 
-fn unknown_node_is_ignored(case: Case) {
-    let version = case.version;
+fn unknown_node_is_ignored(version: SlurmVersion) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -155,11 +145,7 @@ fn unknown_node_is_ignored(case: Case) {
     assert!(c3.is(&["POWERING_UP"]), "{c3:?}\n{}", burst.log());
 }
 
-fn too_many_power_ups(case: Case) {
-    let Case {
-        version,
-        idle_on_node_suspend,
-    } = case;
+fn too_many_power_ups(version: SlurmVersion, idle_on_node_suspend: bool) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -191,8 +177,7 @@ fn too_many_power_ups(case: Case) {
     wait_up(&burst, "c2");
 }
 
-fn pause(case: Case) {
-    let version = case.version;
+fn pause(version: SlurmVersion) {
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Site.or_skip()) else {
         return;
     };
@@ -223,8 +208,9 @@ fn pause(case: Case) {
     wait_up(&burst, "c2");
 }
 
-on_each_slurm!(both: broken_site_file,
+on_both_and_idle!(
+    broken_site_file,
     unknown_node_is_refused,
     too_many_power_ups
 );
-on_each_slurm!(unknown_node_is_ignored, pause);
+on_both!(unknown_node_is_ignored, pause);

@@ -11,11 +11,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use slurmburst_tests::burst::{Build, Burst, site_text};
-use slurmburst_tests::case::Case;
-use slurmburst_tests::{Cluster, SlurmUser, on_each_slurm};
+use slurmburst_tests::{Cluster, SlurmUser, SlurmVersion, on_both};
 
-fn slow_provider(case: Case) {
-    let version = case.version;
+fn slow_provider(version: SlurmVersion) {
     const NODES: usize = 1_000;
     let (Some(_), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
@@ -77,4 +75,4 @@ fn slow_provider(case: Case) {
     assert!(!burst.pids("slurmburst-converge").is_empty());
 }
 
-on_each_slurm!(slow_provider);
+on_both!(slow_provider);

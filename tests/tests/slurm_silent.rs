@@ -6,8 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use slurmburst_tests::burst::{Build, Burst, local_site, site_text};
-use slurmburst_tests::case::Case;
-use slurmburst_tests::{Cluster, NodeInfo, SlurmUser, SlurmVersion, on_each_slurm, stdout};
+use slurmburst_tests::{Cluster, NodeInfo, SlurmUser, SlurmVersion, on_both, stdout};
 
 const TOP: &str = "orphan_grace = \"1s\"\n";
 
@@ -65,27 +64,23 @@ fn nothing_is_powered_down(version: SlurmVersion, script: &str, said: &str) {
     });
 }
 
-fn scontrol_prints_nothing(case: Case) {
-    let version = case.version;
+fn scontrol_prints_nothing(version: SlurmVersion) {
     nothing_is_powered_down(version, "#!/bin/sh\nexit 0\n", "so nothing is done");
 }
 
-fn scontrol_hangs(case: Case) {
-    let version = case.version;
+fn scontrol_hangs(version: SlurmVersion) {
     nothing_is_powered_down(version, "#!/bin/sh\nexec sleep 60\n", "no answer within 1s");
 }
 
 /// What it says of the controller is true, and that there are no nodes is not.
-fn scontrol_shows_no_nodes(case: Case) {
-    let version = case.version;
+fn scontrol_shows_no_nodes(version: SlurmVersion) {
     let script = "#!/bin/sh\ncase \"$*\" in\n*show*) echo 'No nodes in the system' ;;\n*) exec /usr/bin/scontrol \"$@\" ;;\nesac\n";
     nothing_is_powered_down(version, script, "Slurm shows no nodes");
 }
 
 /// As user slurm and without PrivateData=cloud 22.05 hides what is powered off.
 /// The newer one shows it, so there the same pass powers the same node down.
-fn hidden_nodes_are_unknown(case: Case) {
-    let version = case.version;
+fn hidden_nodes_are_unknown(version: SlurmVersion) {
     let (Some(release), Some(bin)) = (version.or_skip(), Build::Fake.or_skip()) else {
         return;
     };
@@ -150,7 +145,7 @@ fn hidden_nodes_are_unknown(case: Case) {
     assert!(books.contains("\"c2\""), "{books}");
 }
 
-on_each_slurm!(
+on_both!(
     scontrol_prints_nothing,
     scontrol_hangs,
     scontrol_shows_no_nodes,
