@@ -25,7 +25,11 @@ impl Clock {
     pub fn now_ms(&self) -> i64 {
         let millis = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         match &self.0 {
-            None => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            None => millis(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default(),
+            ),
             Some((start, at)) => start.saturating_add(millis(at.elapsed())),
         }
     }

@@ -272,10 +272,7 @@ impl Error {
             (ErrorKind::Unexpected, Effect::Unknown) => Advice::Retry(after(5)),
             (ErrorKind::Unexpected, Effect::None) => Advice::Elsewhere,
             (
-                ErrorKind::Auth
-                | ErrorKind::Invalid
-                | ErrorKind::NotFound
-                | ErrorKind::Unsupported,
+                ErrorKind::Auth | ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Unsupported,
                 _,
             ) => Advice::Never,
         }
@@ -311,7 +308,10 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|s| &**s as &(dyn StdError + 'static))
+        self.0
+            .source
+            .as_ref()
+            .map(|s| &**s as &(dyn StdError + 'static))
     }
 }
 

@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
@@ -129,7 +130,27 @@ pub struct Executor {
     cluster_id: Arc<str>,
     permits: HashMap<String, Arc<Semaphore>>,
     tasks: JoinSet<(Outcomes, Duration)>,
-    works: HashMap<Id, (Arc<Work>, Instant)>,
+    works: HashMap<Id, Entry>,
+}
+
+struct Entry {
+    work: Arc<Work>,
+    submitted: Instant,
+    ticket: Arc<Ticket>,
+}
+
+/// Whether work has been started or recalled, whichever came first.
+#[derive(Default)]
+struct Ticket {
+    used: AtomicBool,
+    recalled: Notify,
+}
+
+impl Ticket {
+    /// Answers whether nobody was first.
+    fn take(&self) -> bool {
+        !self.used.swap(true, Ordering::AcqRel)
+    }
 }
 
 impl Executor {
@@ -158,11 +179,32 @@ impl Executor {
                 Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)))
             });
         let cx = Context::new(Arc::clone(&self.cluster_id), deadline);
-        let work = Arc::new(work);
-        let task = self
-            .tasks
-            .spawn(run(Arc::clone(&work), cx, Arc::clone(permits)));
-        self.works.insert(task.id(), (work, Instant::now()));
+        let (work, ticket) = (Arc::new(work), Arc::new(Ticket::default()));
+        let task = self.tasks.spawn(run(
+            Arc::clone(&work),
+            cx,
+            Arc::clone(permits),
+            Arc::clone(&ticket),
+        ));
+        let submitted = Instant::now();
+        self.works.insert(
+            task.id(),
+            Entry {
+                work,
+                submitted,
+                ticket,
+            },
+        );
+    }
+
+    /// Takes back what has not been started yet and is pointless by now: its
+    /// nodes' outcomes are [`Outcome::Superseded`], and nothing is sent.
+    pub fn recall(&mut self, pointless: impl Fn(&Work) -> bool) {
+        for entry in self.works.values().filter(|e| pointless(&e.work)) {
+            if entry.ticket.take() {
+                entry.ticket.recalled.notify_one();
+            }
+        }
     }
 
     /// The next work to end, in the order in which they do; `None` when nothing
@@ -195,7 +237,9 @@ impl Executor {
             Ok((id, ended)) => (id, Ok(ended)),
             Err(error) => (error.id(), Err(error)),
         };
-        let (work, submitted) = self.works.remove(&id)?;
+        let Entry {
+            work, submitted, ..
+        } = self.works.remove(&id)?;
         let work = Arc::unwrap_or_clone(work);
         let (outcomes, took) = ended.unwrap_or_else(|error| {
             (
@@ -232,14 +276,25 @@ impl fmt::Debug for Executor {
     }
 }
 
-async fn run(work: Arc<Work>, cx: Context, permits: Arc<Semaphore>) -> (Outcomes, Duration) {
-    let permit = timeout_at(cx.deadline(), permits.acquire_owned()).await;
+async fn run(
+    work: Arc<Work>,
+    cx: Context,
+    permits: Arc<Semaphore>,
+    ticket: Arc<Ticket>,
+) -> (Outcomes, Duration) {
+    let permit = tokio::select! {
+        permit = timeout_at(cx.deadline(), permits.acquire_owned()) => permit,
+        () = ticket.recalled.notified() => return superseded(&work),
+    };
     // The semaphore is never closed, so the inner result cannot be an error.
     let Ok(Ok(_permit)) = permit else {
         return skipped(&work);
     };
     if cx.remaining().is_zero() {
         return skipped(&work);
+    }
+    if !ticket.take() {
+        return superseded(&work);
     }
     let started = Instant::now();
     let outcomes = match timeout_at(cx.deadline(), work.call(&cx)).await {
@@ -253,6 +308,13 @@ fn skipped(work: &Work) -> (Outcomes, Duration) {
     let why = format!("the deadline passed before {} was asked", work.name());
     (
         Outcomes::all(work.nodes(), &Outcome::Skipped(why)),
+        Duration::ZERO,
+    )
+}
+
+fn superseded(work: &Work) -> (Outcomes, Duration) {
+    (
+        Outcomes::all(work.nodes(), &Outcome::Superseded),
         Duration::ZERO,
     )
 }

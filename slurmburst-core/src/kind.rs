@@ -103,7 +103,12 @@ pub struct Finding {
 impl Finding {
     /// All is well.
     pub fn ok(what: impl Into<String>, found: impl Into<String>) -> Finding {
-        Finding { level: Level::Ok, what: what.into(), found: found.into(), fix: None }
+        Finding {
+            level: Level::Ok,
+            what: what.into(),
+            found: found.into(),
+            fix: None,
+        }
     }
 
     /// It works, but.
@@ -126,7 +131,12 @@ impl Finding {
         found: impl Into<String>,
         fix: impl Into<String>,
     ) -> Finding {
-        Finding { level: Level::Error, what: what.into(), found: found.into(), fix: Some(fix.into()) }
+        Finding {
+            level: Level::Error,
+            what: what.into(),
+            found: found.into(),
+            fix: Some(fix.into()),
+        }
     }
 }
 

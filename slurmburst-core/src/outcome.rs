@@ -142,7 +142,10 @@ impl Outcomes {
 
     /// A node's outcome, if the node was asked for.
     pub fn get(&self, node: &NodeName) -> Option<&Outcome> {
-        self.index.get(node).and_then(|&i| self.list.get(i)).map(|(_, o)| o)
+        self.index
+            .get(node)
+            .and_then(|&i| self.list.get(i))
+            .map(|(_, o)| o)
     }
 
     /// How many nodes were asked for.

@@ -109,7 +109,10 @@ impl SitePolicy {
 
     /// The placement of this name.
     pub fn placement(&self, name: &str) -> Option<&Arc<Placement>> {
-        self.groups.iter().flat_map(|g| &g.placements).find(|p| p.name == name)
+        self.groups
+            .iter()
+            .flat_map(|g| &g.placements)
+            .find(|p| p.name == name)
     }
 
     fn place_one(&self, wanted: &Wanted, seen: &Observed) -> Place {
@@ -141,12 +144,16 @@ impl SitePolicy {
 
 impl PowerPolicy for SitePolicy {
     fn place(&self, wanted: &[Wanted], seen: &Observed) -> Placing {
-        wanted.iter().map(|w| (w.node.clone(), self.place_one(w, seen))).collect()
+        wanted
+            .iter()
+            .map(|w| (w.node.clone(), self.place_one(w, seen)))
+            .collect()
     }
 
     fn down_mode(&self, node: &NodeName, _seen: &Observed) -> DownMode {
         // A node of no group may have been of one before the site file changed;
         // what keeps its disk can still be terminated later, not the reverse.
-        self.group_of(node).map_or(DownMode::Deallocate, |g| g.lifecycle.down_mode())
+        self.group_of(node)
+            .map_or(DownMode::Deallocate, |g| g.lifecycle.down_mode())
     }
 }

@@ -11,8 +11,12 @@ use crate::builder::{ClusterBuilder, SlurmUser};
 use crate::cluster::Cluster;
 
 /// The programs, and where they are built.
-pub const PROGRAMS: [&str; 4] =
-    ["slurmburst", "slurmburst-resume", "slurmburst-suspend", "slurmburst-resume-fail"];
+pub const PROGRAMS: [&str; 4] = [
+    "slurmburst",
+    "slurmburst-resume",
+    "slurmburst-suspend",
+    "slurmburst-resume-fail",
+];
 
 /// Which build of the programs a test needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +155,13 @@ impl Burst {
 
     /// The log's JSON lines whose `what` is this, for this node.
     pub fn events(&self, node: &str, what: &str) -> usize {
-        let (node, what) = (format!("\"node\":\"{node}\""), format!("\"what\":\"{what}\""));
-        self.log().lines().filter(|l| l.contains(&node) && l.contains(&what)).count()
+        let (node, what) = (
+            format!("\"node\":\"{node}\""),
+            format!("\"what\":\"{what}\""),
+        );
+        self.log()
+            .lines()
+            .filter(|l| l.contains(&node) && l.contains(&what))
+            .count()
     }
 }

@@ -20,7 +20,10 @@ pub fn running(dir: &Path) -> BTreeMap<String, BTreeSet<String>> {
             continue;
         };
         let env = strings(pid, "environ");
-        let value = |key: &str| env.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let value = |key: &str| {
+            env.iter()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+        };
         let ours = value("SLURMBURST_OWNER").is_some_and(|owner| Path::new(owner).starts_with(dir));
         if let (true, Some(instance)) = (ours, value("SLURMBURST_INSTANCE")) {
             found.entry(node).or_default().insert(instance.to_owned());
@@ -37,7 +40,10 @@ fn pids() -> impl Iterator<Item = i32> {
 /// The strings of `/proc/PID/NAME`.
 fn strings(pid: i32, name: &str) -> Vec<String> {
     let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).split_terminator('\0').map(str::to_owned).collect()
+    String::from_utf8_lossy(&bytes)
+        .split_terminator('\0')
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Counts instances as long as it lives, twenty times a second.
@@ -72,13 +78,20 @@ impl Watch {
                 sleep(Duration::from_millis(50));
             }
         });
-        Watch { seen, end, thread: Some(thread) }
+        Watch {
+            seen,
+            end,
+            thread: Some(thread),
+        }
     }
 
     /// Never were there two instances of a node at a time, and of each of these nodes there were so many in all.
     pub fn saw(&self, instances: &[(&str, usize)]) {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(seen.most.values().all(|most| *most <= 1), "two at a time: {seen:?}");
+        assert!(
+            seen.most.values().all(|most| *most <= 1),
+            "two at a time: {seen:?}"
+        );
         for (node, count) in instances {
             let all = seen.all.get(*node).map_or(0, BTreeSet::len);
             assert_eq!(all, *count, "instances of {node}: {seen:?}");
@@ -101,22 +114,34 @@ impl Burst {
         let folder = self.cluster.dir().join("run/burst/test-1");
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let names = entries.filter_map(|e| e.file_name().into_string().ok());
-        names.filter_map(|n| n.strip_suffix(".json").map(str::to_owned)).collect()
+        names
+            .filter_map(|n| n.strip_suffix(".json").map(str::to_owned))
+            .collect()
     }
 
     /// The convergers of this cluster that run; at most one of them does anything.
     pub fn convergers(&self) -> Vec<i32> {
-        let site = self.cluster.dir().join("slurmburst.toml").display().to_string();
+        let site = self
+            .cluster
+            .dir()
+            .join("slurmburst.toml")
+            .display()
+            .to_string();
         let ours = |args: &[String]| args.contains(&site) && args.iter().any(|a| a == "--converge");
-        pids().filter(|pid| ours(&strings(*pid, "cmdline"))).collect()
+        pids()
+            .filter(|pid| ours(&strings(*pid, "cmdline")))
+            .collect()
     }
 
     /// The runs of one of our programs that slurmctld, or somebody else, has called.
     pub fn runs(&self, program: &str) -> Vec<i32> {
         let path = self.program(program).display().to_string();
         // The packaged slurmctld gives the name alone as the first word.
-        let exe = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(&path));
-        let calls = |pid: &i32| exe(*pid) && !strings(*pid, "cmdline").iter().any(|a| a == "--converge");
+        let exe = |pid: i32| {
+            fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(&path))
+        };
+        let calls =
+            |pid: &i32| exe(*pid) && !strings(*pid, "cmdline").iter().any(|a| a == "--converge");
         pids().filter(calls).collect()
     }
 
@@ -132,15 +157,19 @@ impl Burst {
     /// Waits until the converger has nothing left to do.
     pub fn wait_idle(&self) {
         let limit = Duration::from_secs(20);
-        self.cluster.wait_for("the converger to end", limit, || self.convergers().is_empty());
+        self.cluster.wait_for("the converger to end", limit, || {
+            self.convergers().is_empty()
+        });
     }
 
     /// Waits until nothing is left of any node: no process, no book.
     pub fn wait_nothing_left(&self) {
         let dir = self.cluster.dir();
-        self.cluster.wait_for("nothing to be left of any node", Duration::from_secs(15), || {
-            running(dir).is_empty() && self.books().is_empty()
-        });
+        self.cluster.wait_for(
+            "nothing to be left of any node",
+            Duration::from_secs(15),
+            || running(dir).is_empty() && self.books().is_empty(),
+        );
     }
 
     /// `scontrol update nodename=NODES state=STATE`
@@ -154,7 +183,8 @@ impl Burst {
     pub fn wait_up(&self, nodes: &[&str]) {
         let what = format!("{nodes:?} to be up");
         let limit = Duration::from_secs(25);
-        self.cluster.wait_for_nodes(&what, limit, nodes, crate::NodeInfo::is_up);
+        self.cluster
+            .wait_for_nodes(&what, limit, nodes, crate::NodeInfo::is_up);
         let running = running(self.cluster.dir());
         for node in nodes {
             let count = running.get(*node).map_or(0, BTreeSet::len);
@@ -165,9 +195,12 @@ impl Burst {
     /// Waits until Slurm shows these nodes off, whatever else it shows.
     pub fn wait_off(&self, nodes: &[&str]) {
         let what = format!("{nodes:?} to be off");
-        self.cluster.wait_for_nodes(&what, Duration::from_secs(25), nodes, |node| {
-            node.is(&["POWERED_DOWN"]) && !node.is(&["POWERING_DOWN"]) && !node.is(&["POWER_UP"])
-        });
+        self.cluster
+            .wait_for_nodes(&what, Duration::from_secs(25), nodes, |node| {
+                node.is(&["POWERED_DOWN"])
+                    && !node.is(&["POWERING_DOWN"])
+                    && !node.is(&["POWER_UP"])
+            });
     }
 
     /// Powers these nodes down and waits until nothing is left of any node.
@@ -181,25 +214,44 @@ impl Burst {
     pub fn job_runs_on(&self, nodes: &[&str]) {
         let list = nodes.join(",");
         let count = format!("-N{}", nodes.len());
-        let out = self.cluster.run("srun", &["--mem=10", "-t5", &count, "-w", &list, "true"]);
-        assert!(out.status.success(), "srun on {list}: {out:?}\n{}", self.log());
+        let out = self
+            .cluster
+            .run("srun", &["--mem=10", "-t5", &count, "-w", &list, "true"]);
+        assert!(
+            out.status.success(),
+            "srun on {list}: {out:?}\n{}",
+            self.log()
+        );
     }
 
     /// Waits until the log has so many of these events for the node.
     pub fn wait_event(&self, node: &str, what: &str, count: usize) {
         let text = format!("event {what} of {node}, {count} times");
         let limit = Duration::from_secs(20);
-        self.cluster.wait_for(&text, limit, || self.events(node, what) >= count);
+        self.cluster
+            .wait_for(&text, limit, || self.events(node, what) >= count);
     }
 
     /// Waits until a job has ended, and asserts how.
     pub fn wait_job(&self, job: u32, limit: u64) {
-        let ended = |state: &str| !matches!(state, "PENDING" | "CONFIGURING" | "RUNNING" | "COMPLETING");
-        self.cluster.wait_for(&format!("job {job} to end"), Duration::from_secs(limit), || {
-            self.cluster.job_state(job).is_some_and(|state| ended(&state))
-        });
+        let ended =
+            |state: &str| !matches!(state, "PENDING" | "CONFIGURING" | "RUNNING" | "COMPLETING");
+        self.cluster.wait_for(
+            &format!("job {job} to end"),
+            Duration::from_secs(limit),
+            || {
+                self.cluster
+                    .job_state(job)
+                    .is_some_and(|state| ended(&state))
+            },
+        );
         let state = self.cluster.job_state(job);
-        assert_eq!(state.as_deref(), Some("COMPLETED"), "job {job}\n{}", self.log());
+        assert_eq!(
+            state.as_deref(),
+            Some("COMPLETED"),
+            "job {job}\n{}",
+            self.log()
+        );
     }
 
     /// `slurmburst reconcile --wait`, which must do well.

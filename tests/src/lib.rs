@@ -20,13 +20,13 @@
 
 mod builder;
 pub mod burst;
-pub mod case;
 mod call;
 mod cases;
 mod cluster;
 mod conf;
 pub mod instances;
 mod keeper;
+pub mod local;
 mod nodes;
 mod ports;
 mod processes;

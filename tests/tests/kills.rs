@@ -8,11 +8,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use slurmburst_tests::burst::Burst;
-use slurmburst_tests::case::Case;
 use slurmburst_tests::instances::Watch;
-use slurmburst_tests::on_each_slurm;
+use slurmburst_tests::{SlurmVersion, local, on_both};
 
-on_each_slurm!(
+on_both!(
     resume_killed_at_any_moment,
     suspend_killed_at_any_moment,
     converger_killed_while_nodes_boot,
@@ -32,7 +31,10 @@ fn kill_after(burst: &Burst, program: &str, seconds: &str) {
         fs::copy(&path, &real).unwrap();
     }
     let real = real.display();
-    burst.replace(program, &format!("#!/bin/sh\n{real} \"$@\" &\n/bin/sleep {seconds}\nkill -KILL $!\ntrue\n"));
+    burst.replace(
+        program,
+        &format!("#!/bin/sh\n{real} \"$@\" &\n/bin/sleep {seconds}\nkill -KILL $!\ntrue\n"),
+    );
 }
 
 fn restore(burst: &Burst, program: &str) {
@@ -45,18 +47,24 @@ fn restore(burst: &Burst, program: &str) {
 fn called(burst: &Burst, program: &str, nodes: &[&str]) -> bool {
     let text = fs::read_to_string(burst.cluster.log_path("slurmctld.log")).unwrap_or_default();
     let last = nodes[nodes.len() - 1];
-    text.lines().any(|l| l.contains("power_save:") && l.contains(&format!("{program} nodes")) && l.ends_with(last))
+    text.lines().any(|l| {
+        l.contains("power_save:") && l.contains(&format!("{program} nodes")) && l.ends_with(last)
+    })
 }
 
 /// One node per moment; a converger that was kicked goes on, what nobody has recorded reconcile finds.
-fn resume_killed_at_any_moment(case: Case) {
+fn resume_killed_at_any_moment(version: SlurmVersion) {
     let configure = |b: slurmburst_tests::ClusterBuilder| b.nodes("c[1-4]").resume_timeout(60);
-    let Some(burst) = case.burst(configure, |_| String::new()) else { return };
+    let Some(burst) = local::burst(version, true, configure, |_| String::new()) else {
+        return;
+    };
     let watch = Watch::start(&burst);
     for (node, moment) in NODES.into_iter().zip(MOMENTS) {
         kill_after(&burst, "slurmburst-resume", moment);
         burst.set_state(node, "power_up");
-        burst.cluster.wait_for("the call", SECONDS_10, || called(&burst, "waking", &[node]));
+        burst
+            .cluster
+            .wait_for("the call", SECONDS_10, || called(&burst, "waking", &[node]));
     }
     burst.reconcile();
     burst.wait_up(&NODES);
@@ -66,15 +74,19 @@ fn resume_killed_at_any_moment(case: Case) {
 }
 
 /// The same on the way down.
-fn suspend_killed_at_any_moment(case: Case) {
-    let Some(burst) = case.burst(|b| b.nodes("c[1-4]"), |_| String::new()) else { return };
+fn suspend_killed_at_any_moment(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b.nodes("c[1-4]"), |_| String::new()) else {
+        return;
+    };
     let watch = Watch::start(&burst);
     burst.set_state("c[1-4]", "power_up");
     burst.wait_up(&NODES);
     for (node, moment) in NODES.into_iter().zip(MOMENTS) {
         kill_after(&burst, "slurmburst-suspend", moment);
         burst.set_state(node, "power_down");
-        burst.cluster.wait_for("the call", SECONDS_10, || called(&burst, "suspending", &[node]));
+        burst.cluster.wait_for("the call", SECONDS_10, || {
+            called(&burst, "suspending", &[node])
+        });
     }
     burst.wait_off(&NODES);
     burst.reconcile();
@@ -89,7 +101,9 @@ fn suspend_killed_at_any_moment(case: Case) {
 }
 
 fn kill_converger(burst: &Burst) {
-    burst.cluster.wait_for("a converger", SECONDS_10, || !burst.convergers().is_empty());
+    burst
+        .cluster
+        .wait_for("a converger", SECONDS_10, || !burst.convergers().is_empty());
     for pid in burst.convergers() {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
@@ -97,9 +111,13 @@ fn kill_converger(burst: &Burst) {
 }
 
 /// At once, while it waits for a boot, and around the start of a slurmd; each time something else goes on.
-fn converger_killed_while_nodes_boot(case: Case) {
+fn converger_killed_while_nodes_boot(version: SlurmVersion) {
     let configure = |b: slurmburst_tests::ClusterBuilder| b.nodes("c[1-4]").resume_timeout(60);
-    let Some(burst) = case.burst(configure, |_| "boot_delay = \"2s\"".to_owned()) else { return };
+    let Some(burst) = local::burst(version, true, configure, |_| {
+        "boot_delay = \"2s\"".to_owned()
+    }) else {
+        return;
+    };
     let watch = Watch::start(&burst);
     // As soon as there is one.
     burst.set_state("c1", "power_up");
@@ -130,8 +148,11 @@ fn converger_killed_while_nodes_boot(case: Case) {
 }
 
 /// The slurmds do not end when they are told to, so that there is time.
-fn converger_killed_while_nodes_go_down(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "stop_timeout = \"2s\"".to_owned()) else { return };
+fn converger_killed_while_nodes_go_down(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| "stop_timeout = \"2s\"".to_owned())
+    else {
+        return;
+    };
     let watch = Watch::start(&burst);
     burst.set_state("c[1-3]", "power_up");
     burst.wait_up(&["c1", "c2", "c3"]);

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use slurmburst_tests::case::Case;
 use slurmburst_tests::instances::{Watch, running};
-use slurmburst_tests::on_each_slurm;
+use slurmburst_tests::{SlurmVersion, local, on_both, on_both_and_idle};
 
-on_each_slurm!(both: suspend_while_a_resume_runs, power_up_on_a_down_node);
-on_each_slurm!(
+on_both_and_idle!(suspend_while_a_resume_runs, power_up_on_a_down_node);
+on_both!(
     resume_while_a_suspend_runs,
     power_up_twice,
     suspend_of_a_node_without_an_instance,
@@ -18,8 +17,11 @@ on_each_slurm!(
 );
 
 /// The slurmd does not end when it is told to, so that Slurm wants the node again while the old instance still dies.
-fn resume_while_a_suspend_runs(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "stop_timeout = \"7s\"".to_owned()) else { return };
+fn resume_while_a_suspend_runs(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| "stop_timeout = \"7s\"".to_owned())
+    else {
+        return;
+    };
     let watch = Watch::start(&burst);
     burst.set_state("c1", "power_up");
     burst.wait_up(&["c1"]);
@@ -30,10 +32,18 @@ fn resume_while_a_suspend_runs(case: Case) {
     burst.set_state("c1", "power_down");
     // SuspendTimeout is 2 s: over long before the slurmd is killed.
     burst.wait_off(&["c1"]);
-    assert_eq!(burst.cluster.slurmd_pids("c1"), old, "the suspend still runs");
+    assert_eq!(
+        burst.cluster.slurmd_pids("c1"),
+        old,
+        "the suspend still runs"
+    );
     burst.set_state("c1", "power_up");
     burst.wait_event("c1", "recorded", 3);
-    assert_eq!(burst.cluster.slurmd_pids("c1"), old, "the suspend still runs");
+    assert_eq!(
+        burst.cluster.slurmd_pids("c1"),
+        old,
+        "the suspend still runs"
+    );
     burst.wait_up(&["c1"]);
     assert_ne!(burst.cluster.slurmd_pids("c1"), old);
     burst.job_runs_on(&["c1"]);
@@ -42,8 +52,11 @@ fn resume_while_a_suspend_runs(case: Case) {
 }
 
 /// Slurm gives a node up that is still booting.
-fn suspend_while_a_resume_runs(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"4s\"".to_owned()) else { return };
+fn suspend_while_a_resume_runs(version: SlurmVersion, idle: bool) {
+    let Some(burst) = local::burst(version, idle, |b| b, |_| "boot_delay = \"4s\"".to_owned())
+    else {
+        return;
+    };
     let watch = Watch::start(&burst);
     burst.set_state("c[1-2]", "power_up");
     burst.wait_event("c1", "accepted", 1);
@@ -62,8 +75,11 @@ fn suspend_while_a_resume_runs(case: Case) {
 }
 
 /// An administrator who is impatient.
-fn power_up_twice(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"3s\"".to_owned()) else { return };
+fn power_up_twice(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| "boot_delay = \"3s\"".to_owned())
+    else {
+        return;
+    };
     let watch = Watch::start(&burst);
     burst.set_state("c1", "power_up");
     burst.set_state("c1", "power_up");
@@ -77,16 +93,21 @@ fn power_up_twice(case: Case) {
 }
 
 /// What makes Slurm call ResumeProgram again without a SuspendProgram between.
-fn power_up_on_a_down_node(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| "boot_delay = \"4s\"".to_owned()) else { return };
+fn power_up_on_a_down_node(version: SlurmVersion, idle: bool) {
+    let Some(burst) = local::burst(version, idle, |b| b, |_| "boot_delay = \"4s\"".to_owned())
+    else {
+        return;
+    };
     let watch = Watch::start(&burst);
     burst.set_state("c1", "power_up");
     burst.wait_event("c1", "accepted", 1);
     let down = ["update", "nodename=c1", "state=down", "reason=look at it"];
     assert!(burst.cluster.scontrol(&down).status.success());
-    burst.cluster.wait_for_nodes("c1 to be down", Duration::from_secs(5), &["c1"], |node| {
-        node.is(&["DOWN", "POWERING_UP"])
-    });
+    burst
+        .cluster
+        .wait_for_nodes("c1 to be down", Duration::from_secs(5), &["c1"], |node| {
+            node.is(&["DOWN", "POWERING_UP"])
+        });
     burst.set_state("c1", "power_up");
     burst.wait_event("c1", "recorded", 2);
     burst.wait_up(&["c1"]);
@@ -96,13 +117,20 @@ fn power_up_on_a_down_node(case: Case) {
 }
 
 /// `state=power_down` of a node that is off calls SuspendProgram.
-fn suspend_of_a_node_without_an_instance(case: Case) {
-    let Some(burst) = case.burst(|b| b, |_| String::new()) else { return };
+fn suspend_of_a_node_without_an_instance(version: SlurmVersion) {
+    let Some(burst) = local::burst(version, true, |b| b, |_| String::new()) else {
+        return;
+    };
     burst.set_state("c1", "power_down");
     burst.wait_event("c1", "down", 1);
     burst.wait_off(&["c1"]);
     burst.wait_nothing_left();
-    assert_eq!(burst.events("c1", "failed") + burst.events("c1", "down-failed"), 0, "{}", burst.log());
+    assert_eq!(
+        burst.events("c1", "failed") + burst.events("c1", "down-failed"),
+        0,
+        "{}",
+        burst.log()
+    );
     burst.set_state("c1", "power_up");
     burst.wait_up(&["c1"]);
     burst.job_runs_on(&["c1"]);
@@ -110,21 +138,33 @@ fn suspend_of_a_node_without_an_instance(case: Case) {
 }
 
 /// Twelve programs by hand, of which two suspend, while Slurm powers the same nodes up: one instance each.
-fn ten_programs_at_once(case: Case) {
-    let Some(burst) = case.burst(|b| b.nodes("c[1-6]"), |_| "boot_delay = \"3s\"".to_owned()) else {
+fn ten_programs_at_once(version: SlurmVersion) {
+    let Some(burst) = local::burst(
+        version,
+        true,
+        |b| b.nodes("c[1-6]"),
+        |_| "boot_delay = \"3s\"".to_owned(),
+    ) else {
         return;
     };
     let watch = Watch::start(&burst);
     let nodes = ["c1", "c2", "c3", "c4", "c5", "c6"];
     burst.set_state("c[1-6]", "power_up");
-    burst.cluster.wait_for_nodes("all nodes to boot", Duration::from_secs(10), &nodes, |node| {
-        node.is(&["POWERING_UP"])
-    });
+    burst.cluster.wait_for_nodes(
+        "all nodes to boot",
+        Duration::from_secs(10),
+        &nodes,
+        |node| node.is(&["POWERING_UP"]),
+    );
     let lists = [
-        "c[1-6]", "c[1-3]", "c[2-4]", "c[3-5]", "c[4-6]", "c1,c6", "c2,c5", "c3", "c[1,3,5]", "c[2,4,6]",
+        "c[1-6]", "c[1-3]", "c[2-4]", "c[3-5]", "c[4-6]", "c1,c6", "c2,c5", "c3", "c[1,3,5]",
+        "c[2,4,6]",
     ];
     let resumes = lists.map(|list| ("slurmburst-resume", list));
-    let suspends = [("slurmburst-suspend", "c[1-2]"), ("slurmburst-suspend", "c[2-3]")];
+    let suspends = [
+        ("slurmburst-suspend", "c[1-2]"),
+        ("slurmburst-suspend", "c[2-3]"),
+    ];
     let calls: Vec<_> = resumes.into_iter().chain(suspends).collect();
     std::thread::scope(|scope| {
         for (program, list) in calls {

@@ -35,7 +35,9 @@ pub(super) fn main(config: Option<&Path>, env: &Environment, kinds: &Kinds) -> E
     match converge(&setup, kinds, &log, None) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            log.note(&format!("the converger gave up; the timer goes on: {error}"));
+            log.note(&format!(
+                "the converger gave up; the timer goes on: {error}"
+            ));
             ExitCode::from(EXIT_NOT_RECORDED)
         }
     }
@@ -121,7 +123,9 @@ fn converge(
     loop {
         // First, since it makes the folder that the lease is in.
         let ledger = Ledger::open(dir, Clock::system())?;
-        let Some(lease) = acquire(dir)? else { return Ok(report) };
+        let Some(lease) = acquire(dir)? else {
+            return Ok(report);
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -132,8 +136,11 @@ fn converge(
             conf: Arc::clone(&setup.conf),
             ledger,
             slurm: Arc::new(
-                Scontrol::new(setup.site.slurm.scontrol.clone(), setup.site.slurm.conf.clone())
-                    .time_limit(setup.site.slurm.timeout),
+                Scontrol::new(
+                    setup.site.slurm.scontrol.clone(),
+                    setup.site.slurm.conf.clone(),
+                )
+                .time_limit(setup.site.slurm.timeout),
             ),
             clock: Clock::system(),
             journal: Arc::clone(log) as Arc<dyn Journal>,
@@ -198,11 +205,15 @@ fn reloader(
             }
             Ok(loaded) => {
                 let why = loaded.broken.map(|e| e.to_string()).unwrap_or_default();
-                log.note(&format!("the site file has changed and cannot be used: {why}"));
+                log.note(&format!(
+                    "the site file has changed and cannot be used: {why}"
+                ));
                 None
             }
             Err(error) => {
-                log.note(&format!("the site file has changed and cannot be used: {error}"));
+                log.note(&format!(
+                    "the site file has changed and cannot be used: {error}"
+                ));
                 None
             }
         }

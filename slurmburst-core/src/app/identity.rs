@@ -43,7 +43,10 @@ pub(super) fn user_name() -> String {
 
 fn look_up(user: &str) -> io::Result<(CString, Uid, Gid)> {
     let unknown = || {
-        io::Error::new(io::ErrorKind::NotFound, format!("SlurmUser {user} is no user of this host"))
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("SlurmUser {user} is no user of this host"),
+        )
     };
     let entry = match user.parse::<u32>() {
         Ok(uid) => User::from_uid(Uid::from_raw(uid))?,

@@ -29,12 +29,17 @@ pub struct Log {
 impl Log {
     /// A log for `program` in `file`.
     pub fn new(file: &Path, program: &'static str) -> Log {
-        Log { file: file.to_owned(), program }
+        Log {
+            file: file.to_owned(),
+            program,
+        }
     }
 
     /// The first line of a run: date, user, action, program, arguments.
     pub fn invoked(&self, user: &str, action: &str, args: &[String]) {
-        let date = jiff::Zoned::now().strftime("%a %b %e %H:%M:%S %Z %Y").to_string();
+        let date = jiff::Zoned::now()
+            .strftime("%a %b %e %H:%M:%S %Z %Y")
+            .to_string();
         let line = format!("{date} User {user} invoked {action} {}", args.join(" "));
         self.write(&printable(&line), false);
     }
@@ -47,10 +52,18 @@ impl Log {
 
     /// One line, in one write: lines of several processes never mix.
     fn write(&self, line: &str, failed: bool) {
-        let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(&self.file);
+        let opened = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o640)
+            .open(&self.file);
         let written = opened.and_then(|mut f| f.write_all(format!("{line}\n").as_bytes()));
         if let Err(error) = written {
-            syslog(self.program, failed, &format!("{}: {error}: {line}", self.file.display()));
+            syslog(
+                self.program,
+                failed,
+                &format!("{}: {error}: {line}", self.file.display()),
+            );
         }
     }
 }
@@ -69,17 +82,28 @@ struct NoteLine<'a> {
 }
 
 fn now() -> String {
-    jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+    jiff::Zoned::now()
+        .strftime("%Y-%m-%dT%H:%M:%S%.3f%:z")
+        .to_string()
 }
 
 impl Journal for Log {
     fn event(&self, event: &Event) {
-        let failed = matches!(event.what.as_str(), "failed" | "down-failed" | "slurm-refused");
+        let failed = matches!(
+            event.what.as_str(),
+            "failed" | "down-failed" | "slurm-refused"
+        );
         self.json(&EventLine { time: now(), event }, failed);
     }
 
     fn note(&self, text: &str) {
-        self.json(&NoteLine { time: now(), note: text }, true);
+        self.json(
+            &NoteLine {
+                time: now(),
+                note: text,
+            },
+            true,
+        );
     }
 }
 
@@ -87,7 +111,11 @@ impl Journal for Log {
 /// about a failure.
 pub fn syslog(program: &str, failed: bool, text: &str) {
     let priority = if failed { DAEMON_ERR } else { DAEMON_INFO };
-    let mut line = format!("<{priority}>{program}[{}]: {}", std::process::id(), printable(text));
+    let mut line = format!(
+        "<{priority}>{program}[{}]: {}",
+        std::process::id(),
+        printable(text)
+    );
     let mut end = line.len().min(SYSLOG_LIMIT);
     while !line.is_char_boundary(end) {
         end -= 1;
@@ -101,7 +129,9 @@ pub fn syslog(program: &str, failed: bool, text: &str) {
 
 /// Control characters would let an argument forge a line.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -113,9 +143,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("power_save.log");
         let log = Log::new(&file, "slurmburst-resume");
-        log.invoked("slurm", "resume", &["/usr/sbin/slurmburst-resume".into(), "c[1-3]".into()]);
+        log.invoked(
+            "slurm",
+            "resume",
+            &["/usr/sbin/slurmburst-resume".into(), "c[1-3]".into()],
+        );
         let first = std::fs::read_to_string(&file).unwrap();
-        assert!(first.contains(" User slurm invoked resume /usr/sbin/slurmburst-resume c[1-3]\n"), "{first}");
+        assert!(
+            first.contains(" User slurm invoked resume /usr/sbin/slurmburst-resume c[1-3]\n"),
+            "{first}"
+        );
         std::fs::rename(&file, dir.path().join("power_save.log.1")).unwrap();
         log.note("a \"note\"\nof two lines");
         let second = std::fs::read_to_string(&file).unwrap();

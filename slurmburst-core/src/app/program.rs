@@ -57,8 +57,9 @@ pub(super) fn main(program: Program, kinds: &Kinds) -> ExitCode {
         Err(error) => return complain(program, EXIT_USAGE, &error.to_string()),
     };
     let log = Log::new(&setup.site.log_file, name_of(program));
-    let shown: Vec<String> =
-        std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let shown: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
     log.invoked(&user_name(), program.as_str(), &shown);
     if let Some(hint) = &hint {
         log.note(&hint_line(hint));
@@ -70,7 +71,12 @@ pub(super) fn main(program: Program, kinds: &Kinds) -> ExitCode {
         log.note(&text);
         complain(program, EXIT_USAGE, &text);
     }
-    let run = Run { program, setup: &setup, log: &log, clock: Clock::system() };
+    let run = Run {
+        program,
+        setup: &setup,
+        log: &log,
+        clock: Clock::system(),
+    };
     let nodes: BTreeSet<NodeName> = invocation.nodes.iter().collect();
     match run.record(&nodes) {
         Ok(recorded) => {
@@ -109,16 +115,20 @@ impl Run<'_> {
     fn record(&self, nodes: &BTreeSet<NodeName>) -> Result<Recorded, LedgerError> {
         let site = &self.setup.site;
         let mut ledger = Ledger::open(&site.state_dir, self.clock.clone())?;
-        let (known, unknown): (Vec<&NodeName>, Vec<&NodeName>) =
-            nodes.iter().partition(|n| site.policy.group_of(n).is_some());
+        let (known, unknown): (Vec<&NodeName>, Vec<&NodeName>) = nodes
+            .iter()
+            .partition(|n| site.policy.group_of(n).is_some());
         let mut refuse: Vec<(&NodeName, Error)> = Vec::new();
         if site.unknown_nodes == UnknownNodes::Refuse {
             refuse.extend(unknown.into_iter().map(|n| (n, self.unknown(n))));
         }
         let mut accept = known;
         if let (Some(broken), Program::Resume) = (&self.setup.broken, self.program) {
-            let error = Error::new(ErrorKind::Invalid, format!("the site file is broken: {broken}"))
-                .code(BROKEN_CODE);
+            let error = Error::new(
+                ErrorKind::Invalid,
+                format!("the site file is broken: {broken}"),
+            )
+            .code(BROKEN_CODE);
             refuse.extend(accept.drain(..).map(|n| (n, error.clone())));
         }
         let wishes: Vec<NewWish> = accept.into_iter().map(|n| self.wish(n)).collect();
@@ -129,7 +139,11 @@ impl Run<'_> {
         let refused = !refuse.is_empty();
         self.refuse(&mut ledger, refuse)?;
         kick(self.setup, self.log);
-        Ok(Recorded { ledger, wishes, refused })
+        Ok(Recorded {
+            ledger,
+            wishes,
+            refused,
+        })
     }
 
     fn unknown(&self, node: &NodeName) -> Error {
@@ -145,7 +159,10 @@ impl Run<'_> {
         let (direction, limit) = match self.program {
             Program::Resume => {
                 let timeout = self.setup.conf.resume_timeout(node);
-                (Direction::Up, timeout.saturating_sub(self.setup.site.margin(timeout)))
+                (
+                    Direction::Up,
+                    timeout.saturating_sub(self.setup.site.margin(timeout)),
+                )
             }
             _ => (Direction::Down, self.setup.conf.suspend_timeout(node)),
         };
@@ -160,7 +177,11 @@ impl Run<'_> {
 
     /// Nodes that are not even tried: logged by name and, where Slurm waits for
     /// them, told to Slurm.
-    fn refuse(&self, ledger: &mut Ledger, refused: Vec<(&NodeName, Error)>) -> Result<(), LedgerError> {
+    fn refuse(
+        &self,
+        ledger: &mut Ledger,
+        refused: Vec<(&NodeName, Error)>,
+    ) -> Result<(), LedgerError> {
         if self.program != Program::Resume {
             for (node, error) in refused {
                 self.log.note(&format!("{node}: {error}"));
@@ -175,7 +196,14 @@ impl Run<'_> {
         let mut events = Vec::new();
         for (wish, (node, error)) in wishes.iter().zip(refused) {
             let cool_off = &self.setup.site.cool_off;
-            marks.push(mark_for(cool_off, node, wish.generation, &error, self.whereabouts(&error).as_deref(), now));
+            marks.push(mark_for(
+                cool_off,
+                node,
+                wish.generation,
+                &error,
+                self.whereabouts(&error).as_deref(),
+                now,
+            ));
             events.push(event(wish, "failed", Some(error.to_string())));
             settled.push((node.clone(), wish.generation, Err(error)));
         }
@@ -204,7 +232,8 @@ impl Run<'_> {
             let (open, failed) = match self.progress(recorded) {
                 Ok(progress) => progress,
                 Err(error) => {
-                    self.log.note(&format!("the ledger could not be read: {error}"));
+                    self.log
+                        .note(&format!("the ledger could not be read: {error}"));
                     return false;
                 }
             };
@@ -266,7 +295,9 @@ pub fn kick(setup: &Setup, journal: &dyn Journal) {
         .process_group(0)
         .spawn();
     if let Err(error) = spawned {
-        journal.note(&format!("the converger could not be started; the timer will: {error}"));
+        journal.note(&format!(
+            "the converger could not be started; the timer will: {error}"
+        ));
     }
 }
 
@@ -297,9 +328,22 @@ fn name_of(program: Program) -> &'static str {
 fn hint_line(hint: &ResumeHint) -> String {
     match hint {
         ResumeHint::Read(file) => {
-            let jobs: Vec<String> = file.jobs.iter().take(20).map(|j| j.job_id.to_string()).collect();
-            let more = if file.jobs.len() > jobs.len() { ", ..." } else { "" };
-            format!("resume file: {} jobs: {}{more}", file.jobs.len(), jobs.join(", "))
+            let jobs: Vec<String> = file
+                .jobs
+                .iter()
+                .take(20)
+                .map(|j| j.job_id.to_string())
+                .collect();
+            let more = if file.jobs.len() > jobs.len() {
+                ", ..."
+            } else {
+                ""
+            };
+            format!(
+                "resume file: {} jobs: {}{more}",
+                file.jobs.len(),
+                jobs.join(", ")
+            )
         }
         ResumeHint::Missing(why) => format!("no resume file: {why}"),
     }
@@ -324,7 +368,10 @@ fn help(program: Program) -> String {
     let (key, what) = match program {
         Program::Resume => ("ResumeProgram", "Wishes the nodes up"),
         Program::Suspend => ("SuspendProgram", "Wishes the nodes down"),
-        _ => ("ResumeFailProgram", "Wishes nodes down that did not come up in time"),
+        _ => (
+            "ResumeFailProgram",
+            "Wishes nodes down that did not come up in time",
+        ),
     };
     format!(
         "{name} - {key} of slurm.conf

@@ -124,9 +124,15 @@ mod tests {
     #[test]
     fn a_broken_site_file_is_still_the_one_that_is_looked_at() {
         let dir = tempfile::tempdir().unwrap();
-        let (file, conf) = (dir.path().join("slurmburst.toml"), dir.path().join("slurm.conf"));
+        let (file, conf) = (
+            dir.path().join("slurmburst.toml"),
+            dir.path().join("slurm.conf"),
+        );
         std::fs::write(&conf, "ClusterName=hpc1\nSlurmUser=root\n").unwrap();
-        let env = Environment { slurm_conf: Some(conf), ..Environment::default() };
+        let env = Environment {
+            slurm_conf: Some(conf),
+            ..Environment::default()
+        };
         let kinds: Kinds = vec![Arc::new(FakeKind)];
         let load = |rest: &str| {
             let text = format!(

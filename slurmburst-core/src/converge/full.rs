@@ -10,9 +10,8 @@ use tokio::time::Instant;
 use crate::error::ErrorKind;
 use crate::executor::Work;
 use crate::hostlist::NodeName;
-use crate::ledger::LedgerError;
-use crate::ledger::{Mark, MarkStep, NewWish, Program, Wish};
-use crate::provider::{Chore, Direction, Generation, Instance};
+use crate::ledger::{Changes, LedgerError, Mark, MarkStep, Wish};
+use crate::provider::{Chore, Direction, Generation, Instance, InstanceState};
 use crate::slurm::control::{SlurmNode, Which};
 
 use super::decide::Listed;
@@ -46,6 +45,8 @@ pub struct FullOptions {
 #[derive(Debug)]
 struct Suspect {
     node: NodeName,
+    /// Its newest wish when it was looked at.
+    generation: Generation,
     what: Anomaly,
     ripe: bool,
 }
@@ -70,6 +71,7 @@ impl Converger {
         match self.meanwhile(slurm.ping()).await? {
             Ok(acting) if acting.is_this_host => {}
             Ok(acting) => {
+                self.elsewhere = true;
                 let text = format!(
                     "the acting controller is {}, not this host: nothing is done here",
                     acting.host
@@ -78,7 +80,9 @@ impl Converger {
                 return Ok(None);
             }
             Err(error) => {
-                self.hold_back(format!("the controller did not answer, so nothing is done: {error}"));
+                self.hold_back(format!(
+                    "the controller did not answer, so nothing is done: {error}"
+                ));
                 return Ok(None);
             }
         }
@@ -87,6 +91,7 @@ impl Converger {
             self.hold_back("Slurm shows no nodes, so nothing is done".to_owned());
             return Ok(None);
         };
+        self.sync()?;
         let suspects = self.suspects(&clouds, &slurm, options)?;
         let unripe = suspects.iter().any(|s| !s.ripe);
         let now = self.clock.now_ms();
@@ -111,6 +116,7 @@ impl Converger {
             return Ok(None);
         }
         self.act_on(suspects, &slurm)?;
+        self.note_lost_addresses(&clouds, &slurm);
         self.tidy_leftovers(&clouds)?;
         self.ledger.prune(now.saturating_sub(KEEP_MS))?;
         Ok((options.wait && unripe).then(|| now.saturating_add(1_000)))
@@ -130,34 +136,46 @@ impl Converger {
     ) -> Result<Vec<Suspect>, LedgerError> {
         let mut nodes: BTreeSet<NodeName> = self.site.nodes().iter().collect();
         nodes.extend(clouds.iter().map(|(n, _)| n.clone()));
-        let wishes: BTreeMap<NodeName, Wish> =
-            self.ledger.wishes(None)?.into_iter().map(|w| (w.node.clone(), w)).collect();
-        let marks: BTreeSet<NodeName> = self.ledger.marks()?.into_iter().map(|m| m.node).collect();
+        let wishes: BTreeMap<NodeName, Wish> = self
+            .ledger
+            .wishes(None)?
+            .into_iter()
+            .map(|w| (w.node.clone(), w))
+            .collect();
         let mut found = Vec::new();
         for node in nodes {
             let instances: Vec<&Instance> = clouds.of(&node).iter().map(|(_, i)| i).collect();
             let wish = wishes.get(&node);
             let view = FullView {
                 wish,
-                marked: marks.contains(&node),
+                marked: self.marks.has(&node),
                 instances: &instances,
                 listed: matches!(
                     self.listing_of(clouds, &node, &self.providers_of(&node)),
                     Listed::Complete
                 ),
-                slurm: slurm.get(&node).map(|n| (&n.state, n.reason.as_ref().map(|r| r.text.as_str()))),
+                slurm: slurm
+                    .get(&node)
+                    .map(|n| (&n.state, n.reason.as_ref().map(|r| r.text.as_str()))),
                 attempted: wish.is_some(),
             };
             if let Some(what) = anomaly(&view) {
                 let state = slurm.get(&node).map(|n| &n.state);
                 let grace = self.grace_ms(&node, what, state.is_some_and(|s| s.is_powering_down()));
-                found.push((format!("{} {node}", word(what)), node, what, grace));
+                let generation = wish.map_or(Generation(0), |w| w.generation);
+                found.push((
+                    sighting(what, &node, generation, &instances),
+                    node,
+                    generation,
+                    what,
+                    grace,
+                ));
             }
         }
         let now = self.clock.now_ms();
         let keys: Vec<String> = found.iter().map(|(key, ..)| key.clone()).collect();
         let since = if options.dry_run {
-            BTreeMap::new()
+            self.ledger.sightings()?
         } else {
             self.ledger.forget_sightings_except(&keys)?;
             let first = self.ledger.sight_all(&keys, now)?;
@@ -165,9 +183,16 @@ impl Converger {
         };
         Ok(found
             .into_iter()
-            .map(|(key, node, what, grace)| {
-                let seen_for = since.get(&key).map_or(0, |first| now.saturating_sub(*first));
-                Suspect { node, what, ripe: seen_for >= grace }
+            .map(|(key, node, generation, what, grace)| {
+                let seen_for = since
+                    .get(&key)
+                    .map_or(0, |first| now.saturating_sub(*first));
+                Suspect {
+                    node,
+                    generation,
+                    what,
+                    ripe: seen_for >= grace,
+                }
             })
             .collect())
     }
@@ -177,7 +202,11 @@ impl Converger {
         match what {
             Anomaly::Orphan => {
                 // While Slurm is powering down, SuspendProgram may still be on its way.
-                let suspend = if powering_down { millis(self.conf.suspend_timeout(node)) } else { 0 };
+                let suspend = if powering_down {
+                    millis(self.conf.suspend_timeout(node))
+                } else {
+                    0
+                };
                 millis(self.site.orphan_grace).saturating_add(suspend)
             }
             Anomaly::Unbacked => GRACE_MS.max(window.saturating_mul(2)),
@@ -194,15 +223,27 @@ impl Converger {
         clouds: &Clouds,
         options: &FullOptions,
     ) -> Vec<Suspect> {
-        let orphans = suspects.iter().filter(|s| s.what == Anomaly::Orphan && s.ripe).count();
-        let running = clouds.iter().flat_map(|(_, i)| i).filter(|(_, i)| i.state.is_billed()).count();
-        if orphans <= MAX_ORPHANS.max(running / MAX_ORPHAN_SHARE) || options.confirm == Some(orphans) {
+        let orphans = suspects
+            .iter()
+            .filter(|s| s.what == Anomaly::Orphan && s.ripe)
+            .count();
+        let running = clouds
+            .iter()
+            .flat_map(|(_, i)| i)
+            .filter(|(_, i)| i.state.is_billed())
+            .count();
+        if orphans <= MAX_ORPHANS.max(running / MAX_ORPHAN_SHARE)
+            || options.confirm == Some(orphans)
+        {
             return suspects;
         }
         self.hold_back(format!(
             "{orphans} of {running} instances are wanted by no node, which is more than can be a mistake of theirs: none is touched. Look at `slurmburst reconcile --dry-run`, then say `slurmburst reconcile --confirm {orphans}`"
         ));
-        suspects.into_iter().filter(|s| s.what != Anomaly::Orphan).collect()
+        suspects
+            .into_iter()
+            .filter(|s| s.what != Anomaly::Orphan)
+            .collect()
     }
 
     fn act_on(
@@ -211,17 +252,18 @@ impl Converger {
         slurm: &BTreeMap<NodeName, SlurmNode>,
     ) -> Result<(), LedgerError> {
         let now = self.clock.now_ms();
-        let mut wishes = Vec::new();
-        let mut marks = Vec::new();
-        for Suspect { node, what, .. } in suspects.into_iter().filter(|s| s.ripe) {
-            let reason = slurm.get(&node).and_then(|n| n.reason.as_ref()).map_or(String::new(), |r| r.text.clone());
-            let wish = |direction, limit: Duration| NewWish {
-                node: node.clone(),
-                direction,
-                deadline_ms: now.saturating_add(millis(limit)),
-                program: Program::Reconcile,
-            };
-            let generation = self.ledger.wish(&node)?.map_or(Generation(0), |w| w.generation);
+        let mut changes = Changes::default();
+        for Suspect {
+            node,
+            generation,
+            what,
+            ..
+        } in suspects.into_iter().filter(|s| s.ripe)
+        {
+            let reason = slurm
+                .get(&node)
+                .and_then(|n| n.reason.as_ref())
+                .map_or(String::new(), |r| r.text.clone());
             let mark = |step, reason: String, until_ms, kind| Mark {
                 node: node.clone(),
                 generation,
@@ -233,12 +275,17 @@ impl Converger {
             };
             match what {
                 Anomaly::Orphan => {
-                    wishes.push(wish(Direction::Down, self.conf.suspend_timeout(&node)));
+                    let limit = millis(self.conf.suspend_timeout(&node));
+                    let down = self.follow_up(&node, Direction::Down, limit);
+                    changes.wishes.push((down, generation));
                 }
                 Anomaly::LostPowerUp => {
-                    wishes.push(wish(Direction::Up, self.conf.resume_timeout(&node)));
+                    let limit = self.conf.resume_timeout(&node);
+                    let limit = millis(limit.saturating_sub(self.site.margin(limit)));
+                    let up = self.follow_up(&node, Direction::Up, limit);
+                    changes.wishes.push((up, generation));
                 }
-                Anomaly::Unbacked => marks.push(mark(
+                Anomaly::Unbacked => changes.marks.push(mark(
                     MarkStep::Force,
                     format!("{REASON_PREFIX}its instance is gone"),
                     0,
@@ -246,24 +293,52 @@ impl Converger {
                 )),
                 Anomaly::LostMark => {
                     let until = now.saturating_add(millis(self.site.cool_off.capacity));
-                    marks.push(mark(MarkStep::Hold, reason, until, ErrorKind::Unexpected));
+                    changes
+                        .marks
+                        .push(mark(MarkStep::Hold, reason, until, ErrorKind::Unexpected));
                 }
                 Anomaly::TimedOut => {
-                    marks.push(mark(MarkStep::Hold, reason, now, ErrorKind::Timeout));
+                    changes
+                        .marks
+                        .push(mark(MarkStep::Hold, reason, now, ErrorKind::Timeout));
                 }
             }
         }
-        self.ledger.record(&wishes)?;
-        self.ledger.set_marks(&marks)
+        self.record(&changes)
+    }
+
+    /// Addresses that a killed converger has not told: Slurm still waits for the
+    /// node, and takes it for somewhere else.
+    fn note_lost_addresses(&mut self, clouds: &Clouds, slurm: &BTreeMap<NodeName, SlurmNode>) {
+        for (node, list) in clouds.iter() {
+            let Some(shown) = slurm.get(node).filter(|n| n.state.is_powering_up()) else {
+                continue;
+            };
+            let running = list.iter().find(|(_, i)| i.state == InstanceState::Running);
+            if let Some(address) = running.and_then(|(_, i)| i.address)
+                && shown
+                    .addr
+                    .as_ref()
+                    .is_some_and(|has| *has != address.to_string())
+            {
+                self.note_address(node, address);
+            }
+        }
     }
 
     fn tidy_leftovers(&mut self, clouds: &Clouds) -> Result<(), LedgerError> {
         let live = by_node(self.ledger.live_attempts()?);
         let mut chores: BTreeMap<String, Vec<Chore>> = BTreeMap::new();
         for (provider, leftover) in &clouds.leftovers {
-            let busy = self.busy.contains(&leftover.node)
+            // What a power-up makes first may look like what a dead node left.
+            let busy = self.agenda.is_busy(&leftover.node)
+                || self.agenda.has(&leftover.node)
+                || clouds.gaps().any(|(name, _)| name == provider)
                 || live.contains_key(&leftover.node)
-                || clouds.of(&leftover.node).iter().any(|(_, i)| !i.state.is_gone());
+                || clouds
+                    .of(&leftover.node)
+                    .iter()
+                    .any(|(_, i)| !i.state.is_gone());
             let action = match (busy, leftover.certain) {
                 (true, _) => continue,
                 (false, true) => {
@@ -285,11 +360,35 @@ impl Converger {
         let deadline = Instant::now() + TIDY_LIMIT;
         for (name, chores) in chores {
             if let Some(provider) = self.providers.get(&name).map(Arc::clone) {
-                self.executor.submit(Work::Tidy { provider, name, chores }, deadline);
+                self.executor.submit(
+                    Work::Tidy {
+                        provider,
+                        name,
+                        chores,
+                    },
+                    deadline,
+                );
             }
         }
         Ok(())
     }
+}
+
+/// What a suspicion is remembered by. Another wish or another machine makes it another one.
+fn sighting(
+    what: Anomaly,
+    node: &NodeName,
+    generation: Generation,
+    instances: &[&Instance],
+) -> String {
+    let mut key = format!("{} {node} {generation}", word(what));
+    if what == Anomaly::Orphan {
+        for instance in instances.iter().filter(|i| i.state.is_billed()) {
+            key.push(' ');
+            key.push_str(&instance.id);
+        }
+    }
+    key
 }
 
 fn word(what: Anomaly) -> &'static str {

@@ -42,7 +42,11 @@ fn reason(error: &Error, placement: Option<&str>, until_ms: i64) -> String {
     let mut text = format!("{REASON_PREFIX}{}", error.kind());
     for part in [error.cloud_code(), placement].into_iter().flatten() {
         text.push(' ');
-        text.extend(part.chars().filter(|c| !c.is_control() && *c != '"').take(80));
+        text.extend(
+            part.chars()
+                .filter(|c| !c.is_control() && *c != '"')
+                .take(80),
+        );
     }
     if until_ms > 0
         && let Ok(at) = jiff::Timestamp::from_millisecond(until_ms)
@@ -52,4 +56,3 @@ fn reason(error: &Error, placement: Option<&str>, until_ms: i64) -> String {
     }
     text
 }
-

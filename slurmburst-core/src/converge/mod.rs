@@ -9,24 +9,36 @@
 //! * [`slurm_side`]: the tables about Slurm. Pure.
 //! * [`marks`]: what Slurm is told about a node that cannot come up.
 //! * `observe`: what the clouds and Slurm show, once per pass.
+//! * `agenda`: which node is due when.
 //! * `pass`: what is due, decided.
-//! * `act`: decisions recorded and sent.
+//! * `act` and `send`: decisions recorded, then sent.
 //! * `outcomes`: what became of it, recorded.
-//! * `tell`: marks and addresses, told to Slurm in batches.
+//! * `tell` and `addresses`: marks and addresses, told to Slurm in batches.
 //! * `full`: the reconcile pass over all nodes.
 
 mod act;
+mod addresses;
+mod agenda;
 pub mod decide;
 mod full;
 pub mod marks;
 mod observe;
-#[cfg(test)]
-mod older_tests;
 mod outcomes;
 mod pass;
 mod report;
+mod send;
 pub mod slurm_side;
 mod tell;
+mod view;
+
+#[cfg(test)]
+mod decide_properties;
+#[cfg(test)]
+mod decide_tests;
+#[cfg(test)]
+mod older_tests;
+#[cfg(test)]
+mod slurm_side_tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -36,17 +48,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::bucket::BucketStore;
 use crate::clock::Clock;
+use crate::error::Error;
 use crate::executor::{Executor, Finished};
 use crate::hostlist::NodeName;
 use crate::ledger::{Event, Lease, Ledger, LedgerError};
-use crate::provider::CloudProvider;
+use crate::provider::{CloudProvider, Direction, Generation};
 use crate::site::Site;
 use crate::slurm::conf::SlurmConf;
 use crate::slurm::control::SlurmControl;
 use crate::wrap::{RetryOptions, StackOptions, stack};
 
+use addresses::Addresses;
+use agenda::Agenda;
 use observe::Listings;
+use tell::Marks;
 
 pub use full::FullOptions;
 pub use report::{Found, Report};
@@ -56,6 +73,8 @@ pub use report::{Found, Report};
 const WAKE_TICK: Duration = Duration::from_millis(150);
 /// Passes are at least this far apart, so that a burst of outcomes is one pass.
 const PASS_GAP_MS: i64 = 200;
+/// How often people can see in the ledger that the holder lives.
+const HEARTBEAT_MS: i64 = 2_000;
 /// Ledger key by which another process asks the converger for a full pass.
 pub const FULL_REQUESTED: &str = "full-requested";
 
@@ -106,22 +125,29 @@ pub struct Converger {
     clock: Clock,
     journal: Arc<dyn Journal>,
     providers: BTreeMap<String, Arc<dyn CloudProvider>>,
+    /// The rate limits: one store for the whole process, whatever site it works with.
+    buckets: Arc<dyn BucketStore>,
     executor: Executor,
-    /// Nodes for which a task is under way.
-    busy: HashSet<NodeName>,
+    agenda: Agenda,
+    /// The wake-up counter when the agenda was last compared with the ledger.
+    synced: Option<i64>,
+    /// Calls that are being sent again, so that what they did before is not known.
+    replaying: HashSet<String>,
+    /// Calls whose replay was refused, and why.
+    refused_replays: HashMap<String, Error>,
+    /// The newest generations seen in tags, as far as the ledger was told.
+    observed: HashMap<NodeName, Generation>,
     /// When work for a node last ended: a listing that began before says nothing
     /// about it any more.
     changed: HashMap<NodeName, i64>,
     listings: Listings,
-    /// Nodes that are to be left alone until then, and how often in a row.
-    not_before: HashMap<NodeName, (i64, u32)>,
-    /// Addresses that Slurm has not been told yet, and since when.
-    addresses: BTreeMap<NodeName, String>,
-    addresses_since: Option<i64>,
-    /// Whether the node addresses are to be told at all; asked of Slurm once.
-    tell_addresses: Option<bool>,
+    marks: Marks,
+    addresses: Addresses,
     /// Slurm did not answer: leave it alone until then, and how often in a row.
     slurm_not_before: (i64, u32),
+    /// Another host's controller acts: nothing is done here.
+    elsewhere: bool,
+    heartbeat_ms: i64,
     report: Report,
 }
 
@@ -133,6 +159,7 @@ impl Converger {
     /// The ledger could not be used.
     pub fn new(parts: Parts) -> Result<Converger, LedgerError> {
         let executor = Executor::new(parts.site.cluster_id.clone());
+        let buckets = parts.ledger.buckets()?;
         let mut converger = Converger {
             lease: Some(parts.lease),
             site: Arc::clone(&parts.site),
@@ -142,34 +169,35 @@ impl Converger {
             clock: parts.clock,
             journal: parts.journal,
             providers: BTreeMap::new(),
+            buckets,
             executor,
-            busy: HashSet::new(),
+            agenda: Agenda::default(),
+            synced: None,
+            replaying: HashSet::new(),
+            refused_replays: HashMap::new(),
+            observed: HashMap::new(),
             changed: HashMap::new(),
             listings: Listings::default(),
-            not_before: HashMap::new(),
-            addresses: BTreeMap::new(),
-            addresses_since: None,
-            tell_addresses: None,
+            marks: Marks::default(),
+            addresses: Addresses::default(),
             slurm_not_before: (0, 0),
+            elsewhere: false,
+            heartbeat_ms: i64::MIN,
             report: Report::default(),
         };
-        converger.use_site(parts.site)?;
+        converger.use_site(parts.site);
         Ok(converger)
     }
 
     /// Goes on with another version of the site file.
-    ///
-    /// # Errors
-    /// The ledger could not be used.
-    pub fn use_site(&mut self, site: Arc<Site>) -> Result<(), LedgerError> {
-        let buckets = self.ledger.buckets()?;
+    pub fn use_site(&mut self, site: Arc<Site>) {
         self.providers = site
             .providers
             .iter()
             .map(|p| {
                 let options = StackOptions {
                     dry_run: false,
-                    buckets: Arc::clone(&buckets),
+                    buckets: Arc::clone(&self.buckets),
                     clock: self.clock.clone(),
                     name: p.name.clone(),
                     retry: RetryOptions::default(),
@@ -178,7 +206,6 @@ impl Converger {
             })
             .collect();
         self.site = site;
-        Ok(())
     }
 
     /// The books, for a caller that wants to look.
@@ -195,10 +222,13 @@ impl Converger {
     ///
     /// # Errors
     /// The ledger could not be read.
-    pub fn has_work(&self) -> Result<bool, LedgerError> {
-        let now = self.clock.now_ms().saturating_add(1_000);
-        let asked = self.ledger.get_meta(FULL_REQUESTED)?.as_deref() == Some("1");
-        Ok(asked || self.next_due()?.is_some_and(|due| due <= now))
+    pub fn has_work(&mut self) -> Result<bool, LedgerError> {
+        if self.elsewhere {
+            return Ok(false);
+        }
+        self.sync()?;
+        let soon = self.clock.now_ms().saturating_add(1_000);
+        Ok(self.full_is_requested()? || self.next_due().is_some_and(|due| due <= soon))
     }
 
     /// What was done so far.
@@ -219,15 +249,12 @@ impl Converger {
         full: Option<&FullOptions>,
         reload: &mut (dyn FnMut() -> Option<Arc<Site>> + Send),
     ) -> Result<(), LedgerError> {
-        let mut wake = self.ledger.wake_counter()?;
         let mut full_due = full.map(|_| i64::MIN);
         loop {
             if let Some(site) = reload() {
-                self.use_site(site)?;
+                self.use_site(site);
             }
-            if let Some(lease) = &self.lease {
-                self.ledger.heartbeat(lease)?;
-            }
+            self.heartbeat()?;
             let now = self.clock.now_ms();
             if let (Some(options), Some(due)) = (full, full_due)
                 && due <= now
@@ -237,47 +264,84 @@ impl Converger {
                     return Ok(());
                 }
             }
-            if self.ledger.get_meta(FULL_REQUESTED)?.as_deref() == Some("1") {
+            if self.full_is_requested()? {
                 self.ledger.set_meta(FULL_REQUESTED, "0")?;
                 self.full_pass(&FullOptions::default()).await?;
+            }
+            // What is open here is from before the other controller took over.
+            if self.elsewhere {
+                return Ok(());
             }
             let due = earliest(self.pass().await?, full_due);
             if due.is_none() && self.executor.in_flight() == 0 {
                 return Ok(());
             }
             let earliest_pass = self.clock.now_ms().saturating_add(PASS_GAP_MS);
-            wake = self.idle(wake, due.map(|d| d.max(earliest_pass)), earliest_pass).await?;
+            self.idle(due.map(|d| d.max(earliest_pass)), earliest_pass)
+                .await?;
         }
     }
 
+    fn heartbeat(&mut self) -> Result<(), LedgerError> {
+        let now = self.clock.now_ms();
+        if let Some(lease) = &self.lease
+            && now >= self.heartbeat_ms.saturating_add(HEARTBEAT_MS)
+        {
+            self.ledger.heartbeat(lease)?;
+            self.heartbeat_ms = now;
+        }
+        Ok(())
+    }
+
+    fn full_is_requested(&self) -> Result<bool, LedgerError> {
+        Ok(self.ledger.get_meta(FULL_REQUESTED)?.as_deref() == Some("1"))
+    }
+
+    /// Compares with the ledger what this converger knows of wishes and marks,
+    /// if somebody has called since the last time.
+    fn sync(&mut self) -> Result<(), LedgerError> {
+        let wake = self.ledger.wake_counter()?;
+        if self.synced == Some(wake) {
+            return Ok(());
+        }
+        let now = self.clock.now_ms();
+        let open = self.ledger.open_wishes_briefly()?;
+        let down = open.iter().filter(|(node, _, direction)| {
+            *direction == Direction::Down && self.agenda.is_busy(node)
+        });
+        let down = down.map(|(node, ..)| node.clone()).collect();
+        self.recall(&down, &BTreeMap::new());
+        self.agenda
+            .sync(open.into_iter().map(|(n, g, _)| (n, g)).collect(), now);
+        self.marks.sync(self.ledger.marks()?, now);
+        if !self.ledger.paused()? {
+            self.agenda.unpark(now);
+        }
+        self.synced = Some(wake);
+        Ok(())
+    }
+
     /// Waits for outcomes (and records them), a wake-up, or `due`.
-    async fn idle(
-        &mut self,
-        wake: i64,
-        due: Option<i64>,
-        earliest_pass: i64,
-    ) -> Result<i64, LedgerError> {
+    async fn idle(&mut self, due: Option<i64>, earliest_pass: i64) -> Result<(), LedgerError> {
         let mut due = due;
         loop {
             let now = self.clock.now_ms();
             if due.is_some_and(|d| d <= now) {
-                return self.ledger.wake_counter();
+                return Ok(());
             }
             let left = due.map_or(i64::MAX, |d| d.saturating_sub(now));
             let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
             let until = Instant::now() + left.min(WAKE_TICK);
             tokio::select! {
                 Some(first) = self.executor.next(), if self.executor.in_flight() > 0 => {
+                    self.record_with(first)?;
                     // Something may have become possible: a pass, but not one per outcome.
-                    if self.record_with(first)? || self.executor.in_flight() == 0 {
-                        due = earliest(due, Some(earliest_pass));
-                    }
-                    self.tell_addresses_if_due().await?;
+                    due = earliest(due, Some(earliest_pass));
                 }
                 () = sleep(until.saturating_duration_since(Instant::now())) => {
-                    let seen = self.ledger.wake_counter()?;
-                    if seen != wake {
-                        return Ok(seen);
+                    self.heartbeat()?;
+                    if Some(self.ledger.wake_counter()?) != self.synced {
+                        return Ok(());
                     }
                 }
             }
@@ -299,19 +363,17 @@ impl Converger {
     }
 
     /// Records what has ended, with whatever else has ended by now.
-    fn record_with(&mut self, first: Finished) -> Result<bool, LedgerError> {
+    fn record_with(&mut self, first: Finished) -> Result<(), LedgerError> {
         let mut batch = vec![first];
         while let Some(more) = self.executor.try_next() {
             batch.push(more);
         }
         let now = self.clock.now_ms();
-        let nodes = batch.iter().flat_map(|f| f.outcomes.iter().map(|(node, _)| node.clone()));
+        let nodes = batch
+            .iter()
+            .flat_map(|f| f.outcomes.iter().map(|(node, _)| node.clone()));
         self.changed.extend(nodes.map(|node| (node, now)));
         self.record_finished(batch)
-    }
-
-    fn emit(&self, event: &Event) {
-        self.journal.event(event);
     }
 }
 

@@ -42,7 +42,10 @@ impl Default for Clouds {
             instances: HashMap::new(),
             gaps: BTreeMap::new(),
             started: BTreeMap::new(),
-            too_old: Error::new(ErrorKind::Unavailable, "its listing is from before its last change"),
+            too_old: Error::new(
+                ErrorKind::Unavailable,
+                "it was not listed since the last change",
+            ),
             leftovers: Vec::new(),
         }
     }
@@ -51,7 +54,13 @@ impl Default for Clouds {
 impl Clouds {
     /// The instances of a node.
     pub(super) fn seen(&self, node: &NodeName) -> Vec<Seen<'_>> {
-        self.of(node).iter().map(|(p, i)| Seen { provider: p, instance: i }).collect()
+        self.of(node)
+            .iter()
+            .map(|(p, i)| Seen {
+                provider: p,
+                instance: i,
+            })
+            .collect()
     }
 
     /// The same, with the provider's name owned.
@@ -64,8 +73,12 @@ impl Clouds {
         if let Some(error) = providers.iter().find_map(|p| self.gaps.get(*p)) {
             return Listed::Gaps(error);
         }
-        let old = providers.iter().any(|p| self.started.get(*p).is_some_and(|at| *at < changed));
-        if old { Listed::Gaps(&self.too_old) } else { Listed::Complete }
+        let fresh = |p: &&str| self.started.get(*p).is_some_and(|at| *at >= changed);
+        if providers.iter().all(fresh) {
+            Listed::Complete
+        } else {
+            Listed::Gaps(&self.too_old)
+        }
     }
 
     fn add(&mut self, name: &str, started: i64, listing: Result<Listing>) {
@@ -81,7 +94,8 @@ impl Clouds {
             self.gaps.insert(name.to_owned(), gap.error.clone());
         }
         let leftovers = listing.leftovers.into_iter();
-        self.leftovers.extend(leftovers.map(|leftover| (name.to_owned(), leftover)));
+        self.leftovers
+            .extend(leftovers.map(|leftover| (name.to_owned(), leftover)));
         for instance in listing.instances {
             let list = self.instances.entry(instance.node.clone()).or_default();
             list.push((name.to_owned(), instance));
@@ -172,7 +186,9 @@ impl Converger {
             let Some(provider) = self.providers.get(name).cloned() else {
                 let error = Error::new(
                     ErrorKind::Invalid,
-                    format!("provider {name} is in the ledger and no longer in the site file: put it back until its nodes are gone"),
+                    format!(
+                        "provider {name} is in the ledger and no longer in the site file: put it back until its nodes are gone"
+                    ),
                 );
                 clouds.gaps.insert(name.clone(), error);
                 continue;
@@ -181,7 +197,9 @@ impl Converger {
             self.listings.start(name, provider, cx, now);
         }
         let listings = std::mem::take(&mut self.listings);
-        self.listings = self.meanwhile(listings.wait(Instant::now() + patience)).await?;
+        self.listings = self
+            .meanwhile(listings.wait(Instant::now() + patience))
+            .await?;
         for name in providers {
             if clouds.gaps.contains_key(name) {
                 continue;
@@ -190,17 +208,25 @@ impl Converger {
                 Some((started, listing)) => {
                     self.report.listings += 1;
                     if let Err(error) = &listing {
-                        self.journal.note(&format!("provider {name} could not be listed: {error}"));
+                        self.journal
+                            .note(&format!("provider {name} could not be listed: {error}"));
                     }
                     clouds.add(name, started, listing);
                 }
                 None => {
-                    let error = Error::new(ErrorKind::Unavailable, "its listing is still under way");
+                    let error =
+                        Error::new(ErrorKind::Unavailable, "its listing is still under way");
                     clouds.gaps.insert(name.clone(), error);
                 }
             }
         }
-        self.ledger.observe_generations(&clouds.generations())?;
+        let newer: Vec<_> = clouds
+            .generations()
+            .into_iter()
+            .filter(|(node, generation)| self.observed.get(node).is_none_or(|o| o < generation))
+            .collect();
+        self.ledger.observe_generations(&newer)?;
+        self.observed.extend(newer);
         Ok(clouds)
     }
 
@@ -219,13 +245,21 @@ impl Converger {
     pub(super) fn providers_of(&self, node: &NodeName) -> Vec<&str> {
         match self.site.policy.group_of(node) {
             Some(group) => {
-                let mut names: Vec<&str> =
-                    group.placements.iter().map(|p| p.provider.as_str()).collect();
+                let mut names: Vec<&str> = group
+                    .placements
+                    .iter()
+                    .map(|p| p.provider.as_str())
+                    .collect();
                 names.sort_unstable();
                 names.dedup();
                 names
             }
-            None => self.site.providers.iter().map(|p| p.name.as_str()).collect(),
+            None => self
+                .site
+                .providers
+                .iter()
+                .map(|p| p.name.as_str())
+                .collect(),
         }
     }
 
@@ -248,7 +282,8 @@ impl Converger {
                 let now = self.clock.now_ms();
                 let times = self.slurm_not_before.1;
                 self.slurm_not_before = (now.saturating_add(back_off_ms(times)), times + 1);
-                self.journal.note(&format!("Slurm gave no usable answer: {error}"));
+                self.journal
+                    .note(&format!("Slurm gave no usable answer: {error}"));
                 Ok(None)
             }
         }

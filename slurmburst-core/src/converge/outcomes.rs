@@ -1,381 +1,564 @@
 //! What became of what was sent, recorded before anything else is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use crate::error::{Advice, Effect, Error, ErrorKind};
 use crate::executor::{Finished, Work};
 use crate::hostlist::NodeName;
 use crate::ledger::{
-    AttemptKey, AttemptState, AttemptUpdate, Event, LedgerError, Program, Wish,
+    Attempt, AttemptKey, AttemptState, AttemptUpdate, Changes, LedgerError, Program, Wish,
 };
-use crate::outcome::{Machine, Outcome};
-use crate::provider::{Call, Direction, Generation, INSTANCE_GONE, Pending, PowerDown};
+use crate::outcome::{Machine, Outcome, Outcomes};
+use crate::provider::{Call, Direction, DownMode, Generation, INSTANCE_GONE, Pending, PowerDown};
 
-use super::{Converger, back_off_ms, millis};
+use super::decide::{Target, serves};
+use super::pass::{LiveAttempts, by_node};
+use super::{Converger, millis};
 
-/// What a batch of finished work changes.
-#[derive(Debug, Default)]
-struct Changes {
-    updates: Vec<AttemptUpdate>,
-    /// Wishes up that are fulfilled.
-    up: Vec<Wish>,
-    /// Nodes whose machine went down: no power-up up to this wish is live any more.
-    gone: Vec<(NodeName, Generation)>,
-    /// Whether a new pass may find something to do.
-    look_again: bool,
+/// How soon to ask again where a poll was not answered.
+const POLL_AGAIN_MS: i64 = 1_000;
+/// How soon to look for what a refused replay has left.
+const LOOK_AGAIN_MS: i64 = 2_000;
+
+/// What the ledger knows of the nodes of a batch.
+struct Known {
+    wishes: BTreeMap<NodeName, Wish>,
+    live: LiveAttempts,
 }
 
-/// What one outcome says about one node.
-struct Said<'a> {
+/// What follows from a batch of finished work.
+#[derive(Default)]
+struct Found {
+    changes: Changes,
+    /// Machines that nobody wants and that no listing may show yet.
+    strays: Vec<(Wish, Target)>,
+}
+
+/// One node's part of finished work.
+struct Part<'a> {
     node: &'a NodeName,
     wish: Option<&'a Wish>,
+    /// The live power-up, or the accepted work, that it is about.
+    attempt: Option<&'a Attempt>,
     key: AttemptKey,
     placement: Option<&'a str>,
     call: Option<&'a str>,
+    /// The wish that it was sent for.
+    generation: Generation,
     took: Duration,
 }
 
-/// Whether a wish is fulfilled when an instance of this generation is up. One of
-/// an older call may be one that Slurm ignores: the table decides about that.
-fn fulfils(generation: Generation, wish: &Wish) -> bool {
-    wish.direction == Direction::Up
-        && wish.settled.is_none()
-        && generation > wish.floor
-        && (generation == wish.generation || wish.program != Program::Resume)
+impl Part<'_> {
+    /// The wish, if it is fulfilled when this is up. An instance of an older call
+    /// may be one that Slurm ignores: the table decides about that.
+    fn fulfilled(&self) -> Option<&Wish> {
+        self.wish.filter(|w| {
+            w.direction == Direction::Up
+                && w.settled.is_none()
+                && serves(Some(self.generation), w.floor)
+                && (self.generation == w.generation || w.program != Program::Resume)
+        })
+    }
+}
+
+impl Known {
+    fn up(&self, node: &NodeName) -> Option<&Attempt> {
+        self.live.get(node)?.up.as_ref()
+    }
+
+    fn of_call<'a>(&'a self, call: &'a Call, node: &'a NodeName, took: Duration) -> Part<'a> {
+        let generation = call
+            .nodes
+            .iter()
+            .find(|n| n.name == *node)
+            .map(|n| n.generation);
+        Part {
+            node,
+            wish: self.wishes.get(node),
+            attempt: self.up(node).filter(|a| a.call == call.id),
+            key: AttemptKey::Call(call.id.clone()),
+            placement: Some(&call.placement.name),
+            call: Some(&call.id),
+            generation: generation.unwrap_or_default(),
+            took,
+        }
+    }
+
+    fn of_down<'a>(&'a self, down: &'a PowerDown, took: Duration) -> Part<'a> {
+        Part {
+            node: &down.node,
+            wish: self.wishes.get(&down.node),
+            attempt: None,
+            key: AttemptKey::Instance(down.instance.clone()),
+            placement: None,
+            call: None,
+            generation: down.generation,
+            took,
+        }
+    }
+
+    /// Nothing where the attempt that was asked after is over.
+    fn of_poll<'a>(&'a self, pending: &'a Pending, took: Duration) -> Option<Part<'a>> {
+        let attempt = self
+            .live
+            .get(&pending.node)?
+            .all()
+            .find(|a| match &a.state {
+                AttemptState::Accepted(p) => {
+                    (p.direction, &p.instance, &p.handle)
+                        == (pending.direction, &pending.instance, &pending.handle)
+                }
+                _ => false,
+            })?;
+        Some(Part {
+            node: &pending.node,
+            wish: self.wishes.get(&pending.node),
+            attempt: Some(attempt),
+            key: match pending.direction {
+                Direction::Up => AttemptKey::Call(attempt.call.clone()),
+                Direction::Down => AttemptKey::Instance(attempt.instance.clone()),
+            },
+            placement: (!attempt.placement.is_empty()).then_some(&attempt.placement),
+            call: (!attempt.call.is_empty()).then_some(&attempt.call),
+            generation: attempt.generation,
+            took,
+        })
+    }
 }
 
 impl Converger {
-    /// Records finished work in one transaction. Answers whether a new pass
-    /// may find something to do.
-    pub(super) fn record_finished(&mut self, batch: Vec<Finished>) -> Result<bool, LedgerError> {
-        let nodes: Vec<NodeName> =
-            batch.iter().flat_map(|f| f.outcomes.iter().map(|(n, _)| n.clone())).collect();
-        let wishes: BTreeMap<NodeName, Wish> =
-            self.ledger.wishes(Some(&nodes))?.into_iter().map(|w| (w.node.clone(), w)).collect();
-        let mut changes = Changes::default();
-        for finished in batch {
-            for (node, _) in finished.outcomes.iter() {
-                self.busy.remove(node);
+    /// Records finished work in one transaction.
+    pub(super) fn record_finished(&mut self, batch: Vec<Finished>) -> Result<(), LedgerError> {
+        let mut nodes: Vec<NodeName> = batch.iter().flat_map(|f| f.work.nodes()).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let wishes = self.ledger.wishes(Some(&nodes))?.into_iter();
+        let known = Known {
+            wishes: wishes.map(|w| (w.node.clone(), w)).collect(),
+            live: by_node(self.ledger.live_attempts_of(&nodes)?),
+        };
+        let mut found = Found::default();
+        for Finished {
+            work,
+            outcomes,
+            took,
+        } in batch
+        {
+            if !matches!(work, Work::Tidy { .. }) {
+                outcomes.iter().for_each(|(node, _)| self.agenda.end(node));
             }
-            let (outcomes, took) = (finished.outcomes, finished.took);
-            match finished.work {
-                Work::Up { call, .. } => {
-                    for (node, outcome) in outcomes {
-                        self.up_outcome(&call, &node, outcome, took, &wishes, &mut changes)?;
-                    }
-                }
+            match work {
+                Work::Up { call, .. } => self.call_ended(&call, outcomes, took, &known, &mut found),
                 Work::Down { batch, .. } => {
-                    let of: BTreeMap<&NodeName, &PowerDown> =
-                        batch.iter().map(|d| (&d.node, d)).collect();
-                    for (node, outcome) in outcomes {
-                        let Some(down) = of.get(&node) else { continue };
-                        let key = AttemptKey::Instance(down.instance.clone());
-                        let said = Said { node: &node, wish: wishes.get(&node), key, placement: None, call: None, took };
-                        self.down_outcome(said, outcome, &mut changes);
-                    }
+                    self.downs_ended(&batch, outcomes, took, &known, &mut found);
                 }
-                Work::Poll { name, pending, .. } => {
-                    let of: BTreeMap<&NodeName, &Pending> =
-                        pending.iter().map(|p| (&p.node, p)).collect();
-                    for (node, outcome) in outcomes {
-                        let Some(pending) = of.get(&node) else { continue };
-                        self.poll_outcome(&name, pending, &node, outcome, took, &wishes, &mut changes)?;
-                    }
+                Work::Poll { pending, .. } => {
+                    self.polls_ended(&pending, outcomes, took, &known, &mut found);
                 }
-                Work::Tidy { .. } => {
-                    for (node, outcome) in outcomes {
-                        let detail = match &outcome {
-                            Outcome::Failed(e) => Some(e.to_string()),
-                            _ => None,
-                        };
-                        let event = Event {
-                            at_ms: self.clock.now_ms(),
-                            node,
-                            generation: None,
-                            what: format!("tidy-{}", outcome.as_str()),
-                            placement: None,
-                            call: None,
-                            request_id: None,
-                            duration_ms: Some(millis(took)),
-                            detail,
-                        };
-                        self.write_events(&[event])?;
-                    }
-                }
+                Work::Tidy { .. } => self.tidied(outcomes, took, &mut found),
             }
         }
-        for update in &changes.updates {
-            self.emit(&update.event);
-        }
-        self.ledger.record_outcomes(&changes.updates)?;
-        self.ledger.close_ups(&changes.gone)?;
-        self.settle(&changes.up)?;
-        Ok(changes.look_again)
+        self.record(&found.changes)?;
+        self.recall(&HashSet::new(), &found.changes.dry);
+        self.submit_downs(
+            found
+                .strays
+                .into_iter()
+                .map(|(w, t)| (w, vec![t]))
+                .collect(),
+        )
     }
 
-    fn up_outcome(
+    fn call_ended(
         &mut self,
         call: &Call,
-        node: &NodeName,
-        outcome: Outcome,
+        outcomes: Outcomes,
         took: Duration,
-        wishes: &BTreeMap<NodeName, Wish>,
-        changes: &mut Changes,
-    ) -> Result<(), LedgerError> {
-        let wish = wishes.get(node);
-        let key = AttemptKey::Call(call.id.clone());
-        let said = Said {
-            node,
-            wish,
-            key,
-            placement: Some(&call.placement.name),
-            call: Some(&call.id),
-            took,
-        };
-        let generation = call.nodes.iter().find(|n| n.name == *node).map(|n| n.generation);
-        let raised = matches!(outcome, Outcome::Done(_) | Outcome::Accepted(_) | Outcome::AlreadyDone);
-        // A call is replayed whole. A node of it that was powered down since is up
-        // again now: it is taken down again.
-        if raised
-            && let (Some(wish), Some(generation)) = (wish, generation)
-            && wish.direction == Direction::Down
-            && generation <= wish.floor
-            && wish.settled.is_some()
-        {
-            self.ledger.reopen(node, wish.generation)?;
-            changes.look_again = true;
+        known: &Known,
+        found: &mut Found,
+    ) {
+        let replay = self.replaying.remove(&call.id);
+        for (node, outcome) in outcomes {
+            let part = known.of_call(call, &node, took);
+            self.look_now(&part);
+            if part.attempt.is_none() {
+                self.raised_again(&part, call, &outcome, known, found);
+            }
+            self.up_outcome(&part, outcome, replay, found);
         }
-        let serves = |w: &&Wish| generation.is_some_and(|g| fulfils(g, w));
+    }
+
+    /// A call is replayed whole. What it raises of a node that was brought down
+    /// since is up again, and is brought down again.
+    fn raised_again(
+        &mut self,
+        part: &Part<'_>,
+        call: &Call,
+        outcome: &Outcome,
+        known: &Known,
+        found: &mut Found,
+    ) {
+        let instance = match outcome {
+            Outcome::Done(machine) => machine.instance.as_deref(),
+            Outcome::Accepted(pending) => pending.instance.as_deref(),
+            Outcome::AlreadyDone => None,
+            _ => return,
+        };
+        let Some(wish) = part.wish else { return };
+        if wish.direction == Direction::Down && wish.settled.is_some() {
+            found
+                .changes
+                .reopened
+                .push((wish.node.clone(), wish.generation));
+        }
+        // Where names are unique it may be what a newer call has made.
+        let other = known.up(part.node);
+        let theirs =
+            other.is_some_and(|a| a.instance.is_none() || a.instance.as_deref() == instance);
+        if let Some(id) = instance.filter(|_| !theirs) {
+            let mode = call.placement.lifecycle.down_mode();
+            self.stray(wish, &call.placement.provider, id, mode, found);
+        }
+    }
+
+    fn stray(
+        &mut self,
+        wish: &Wish,
+        provider: &str,
+        instance: &str,
+        mode: DownMode,
+        found: &mut Found,
+    ) {
+        let target = Target {
+            provider: provider.to_owned(),
+            instance: Some(instance.to_owned()),
+            mode,
+        };
+        found.strays.push((wish.clone(), target));
+    }
+
+    fn up_outcome(&mut self, part: &Part<'_>, outcome: Outcome, replay: bool, found: &mut Found) {
         match outcome {
-            Outcome::Done(machine) => {
-                self.came_up(&said, machine, wish.filter(serves), changes);
-            }
-            Outcome::AlreadyDone => {
-                self.came_up(&said, Machine::default(), wish.filter(serves), changes);
-            }
-            Outcome::Accepted(pending) => self.accepted(&said, pending, changes),
+            Outcome::Done(machine) => self.came_up(part, machine, found),
+            Outcome::AlreadyDone => self.came_up(part, Machine::default(), found),
+            Outcome::Accepted(pending) => self.accepted(part, pending, found),
             Outcome::Waiting { why, retry_after } => {
-                self.leave_for(node, millis(retry_after));
-                changes.look_again = true;
-                changes.updates.push(self.update(&said, AttemptState::Closed, "waiting", Some(why)));
+                let error = Error::new(ErrorKind::Conflict, why).retry_after(retry_after);
+                self.not_sent(part, error, replay, found);
             }
-            Outcome::Superseded | Outcome::Skipped(_) => {
-                self.leave_for(node, 500);
-                changes.look_again = true;
-                let what = outcome.as_str();
-                let why = match outcome {
-                    Outcome::Skipped(why) => Some(why),
-                    _ => None,
-                };
-                changes.updates.push(self.update(&said, AttemptState::Closed, what, why));
+            // Due again at once: it was taken back, not refused.
+            Outcome::Superseded => {
+                let error = Error::new(ErrorKind::Throttled, "taken back before it was sent");
+                self.note(
+                    part,
+                    AttemptState::Refused(error.clone()),
+                    "superseded",
+                    &error,
+                    found,
+                );
+            }
+            Outcome::Skipped(why) => {
+                self.not_sent(part, Error::new(ErrorKind::Throttled, why), replay, found);
             }
             Outcome::Failed(error) if error.cloud_code() == Some(INSTANCE_GONE) => {
-                // The replay tells that what the call once made is no more.
-                changes.look_again = true;
-                let text = Some(error.to_string());
-                changes.updates.push(self.update(&said, AttemptState::Closed, "gone", text));
+                self.gone(part, &error, found);
             }
-            Outcome::Failed(error) => {
-                changes.look_again = true;
-                if error.may_have_acted() == Effect::Unknown {
-                    self.back_off(node, &error);
-                    let text = Some(error.to_string());
-                    changes.updates.push(self.update(&said, AttemptState::Unknown, "effect-unknown", text));
-                } else {
-                    self.refused(&said, error, changes)?;
+            Outcome::Failed(error) if error.may_have_acted() == Effect::Unknown => {
+                self.back_off(part.node, &error);
+                self.note(part, AttemptState::Unknown, "effect-unknown", &error, found);
+            }
+            // "No room" for the very same token says that there is nothing under it.
+            Outcome::Failed(error)
+                if replay && !matches!(error.kind(), ErrorKind::Capacity | ErrorKind::Quota) =>
+            {
+                self.replay_refused(part, error, found);
+            }
+            Outcome::Failed(error) => self.refused(part, error, found),
+        }
+    }
+
+    /// Nothing was sent this time. Of a call that was sent before, nothing new is known.
+    fn not_sent(&mut self, part: &Part<'_>, error: Error, replay: bool, found: &mut Found) {
+        if replay {
+            self.back_off(part.node, &error);
+            self.note(part, AttemptState::Unknown, "not-replayed", &error, found);
+        } else {
+            self.refused(part, error, found);
+        }
+    }
+
+    /// This replay certainly did nothing; the call may have, when it was first sent.
+    fn replay_refused(&mut self, part: &Part<'_>, error: Error, found: &mut Found) {
+        self.note(part, AttemptState::Unknown, "replay-refused", &error, found);
+        match error.advice() {
+            Advice::Retry(_) => self.back_off(part.node, &error),
+            Advice::Elsewhere | Advice::Never => {
+                self.leave(part, LOOK_AGAIN_MS);
+                if let Some(call) = part.call {
+                    self.refused_replays.insert(call.to_owned(), error);
                 }
             }
         }
-        Ok(())
     }
 
-    fn came_up(&mut self, said: &Said<'_>, machine: Machine, wish: Option<&Wish>, changes: &mut Changes) {
-        if let Some(address) = machine.address {
-            self.note_address(said.node, address);
+    fn came_up(&mut self, part: &Part<'_>, machine: Machine, found: &mut Found) {
+        let wanted = part.wish.is_some_and(|w| w.direction == Direction::Up);
+        if let Some(address) = machine.address.filter(|_| wanted) {
+            self.note_address(part.node, address);
         }
-        let mut update = self.update(said, AttemptState::Done, "running", None);
+        let mut update = self.update(part, AttemptState::Done, "running", None);
         update.instance = machine.instance;
         update.event.request_id = machine.request_id;
-        changes.updates.push(update);
-        self.not_before.remove(said.node);
-        match wish {
-            Some(wish) => changes.up.push(wish.clone()),
-            None => changes.look_again = true,
+        found.changes.updates.push(update);
+        // Otherwise it is due again, and the table decides about it.
+        if let Some(wish) = part.fulfilled() {
+            self.settle(wish, &mut found.changes);
         }
     }
 
-    fn accepted(&mut self, said: &Said<'_>, pending: Pending, changes: &mut Changes) {
-        self.leave_for(said.node, millis(pending.poll_after));
+    fn accepted(&mut self, part: &Part<'_>, pending: Pending, found: &mut Found) {
+        let old = part.wish.is_some_and(|w| {
+            pending.direction == Direction::Up && !serves(Some(part.generation), w.floor)
+        });
+        if !old {
+            self.leave(part, millis(pending.poll_after));
+        }
         let instance = pending.instance.clone();
-        let mut update = self.update(said, AttemptState::Accepted(pending), "accepted", None);
+        let mut update = self.update(part, AttemptState::Accepted(pending), "accepted", None);
         update.instance = instance;
-        changes.updates.push(update);
-        changes.look_again = true;
+        found.changes.updates.push(update);
+    }
+
+    /// What the attempt once made is no more.
+    fn gone(&mut self, part: &Part<'_>, error: &Error, found: &mut Found) {
+        self.note(part, AttemptState::Closed, "gone", error, found);
     }
 
     /// It certainly did nothing. Whether it is worth another try is the error's to say.
-    fn refused(&mut self, said: &Said<'_>, error: Error, changes: &mut Changes) -> Result<(), LedgerError> {
-        match error.advice() {
-            Advice::Retry(_) => self.back_off(said.node, &error),
-            Advice::Elsewhere | Advice::Never => {
-                self.not_before.remove(said.node);
-                let cool_off = match error.kind() {
-                    ErrorKind::Capacity => Some(self.site.cool_off.capacity),
-                    ErrorKind::Quota => Some(self.site.cool_off.failure),
-                    _ => None,
-                };
-                if let (Some(cool_off), Some(placement)) = (cool_off, said.placement) {
-                    let until = self.clock.now_ms().saturating_add(millis(cool_off));
-                    self.ledger.set_dry(placement, &error, until)?;
-                }
-            }
+    fn refused(&mut self, part: &Part<'_>, error: Error, found: &mut Found) {
+        if let Advice::Retry(_) = error.advice() {
+            self.back_off(part.node, &error);
         }
-        let text = Some(error.to_string());
-        let mut update = self.update(said, AttemptState::Refused(error.clone()), "refused", text);
-        update.event.request_id = error.cloud_request_id().map(str::to_owned);
-        changes.updates.push(update);
-        Ok(())
+        let cool_off = match error.kind() {
+            ErrorKind::Capacity | ErrorKind::Quota => self.site.cool_off.after(error.kind()),
+            _ => None,
+        };
+        if let (Some(cool_off), Some(placement)) = (cool_off, part.placement) {
+            let until = self.clock.now_ms().saturating_add(millis(cool_off));
+            found
+                .changes
+                .dry
+                .insert(placement.to_owned(), (error.clone(), until));
+        }
+        self.note(
+            part,
+            AttemptState::Refused(error.clone()),
+            "refused",
+            &error,
+            found,
+        );
     }
 
-    fn down_outcome(&mut self, said: Said<'_>, outcome: Outcome, changes: &mut Changes) {
-        changes.look_again = true;
+    fn downs_ended(
+        &mut self,
+        batch: &[PowerDown],
+        outcomes: Outcomes,
+        took: Duration,
+        known: &Known,
+        found: &mut Found,
+    ) {
+        for down in batch {
+            let Some(outcome) = outcomes.get(&down.node) else {
+                continue;
+            };
+            let part = known.of_down(down, took);
+            self.look_now(&part);
+            self.down_outcome(&part, outcome.clone(), known, found);
+        }
+    }
+
+    fn down_outcome(
+        &mut self,
+        part: &Part<'_>,
+        outcome: Outcome,
+        known: &Known,
+        found: &mut Found,
+    ) {
         match outcome {
-            Outcome::Done(_) | Outcome::AlreadyDone => self.went_down(&said, changes),
-            Outcome::Accepted(pending) => self.accepted(&said, pending, changes),
-            Outcome::Waiting { why, retry_after } => {
-                self.leave_for(said.node, millis(retry_after));
-                changes.updates.push(self.update(&said, AttemptState::Closed, "waiting", Some(why)));
-            }
-            Outcome::Superseded | Outcome::Skipped(_) => {
-                self.leave_for(said.node, 500);
-                changes.updates.push(self.update(&said, AttemptState::Closed, outcome.as_str(), None));
-            }
+            Outcome::Done(_) | Outcome::AlreadyDone => self.went_down(part, known, found),
+            Outcome::Accepted(pending) => self.accepted(part, pending, found),
             Outcome::Failed(error) if error.kind() == ErrorKind::NotFound => {
-                self.went_down(&said, changes);
+                self.went_down(part, known, found);
             }
             // Whatever the error: what has to go down is tried again, for ever,
             // since it costs money until it is down.
             Outcome::Failed(error) => {
-                self.back_off(said.node, &error);
-                let text = Some(error.to_string());
-                changes.updates.push(self.update(&said, AttemptState::Unknown, "down-failed", text));
+                self.back_off(part.node, &error);
+                self.note(part, AttemptState::Unknown, "down-failed", &error, found);
+            }
+            Outcome::Waiting { why, retry_after } => {
+                self.leave(part, millis(retry_after));
+                let update = self.update(part, AttemptState::Closed, "waiting", Some(why));
+                found.changes.updates.push(update);
+            }
+            Outcome::Superseded | Outcome::Skipped(_) => {
+                self.agenda.back_off(part.node, self.clock.now_ms(), 0);
+                let what = outcome.as_str();
+                found
+                    .changes
+                    .updates
+                    .push(self.update(part, AttemptState::Closed, what, None));
             }
         }
     }
 
-    fn went_down(&mut self, said: &Said<'_>, changes: &mut Changes) {
-        self.not_before.remove(said.node);
-        let update = self.update(said, AttemptState::Done, "stopped", None);
-        changes.updates.push(update);
-        if let Some(wish) = said.wish {
-            // What was begun for a newer wish than the one this power-down served
-            // cannot be live yet: a power-down is waited for.
-            changes.gone.push((said.node.clone(), wish.generation));
+    /// One machine of the node is down: what raised this one is over, and only that.
+    fn went_down(&mut self, part: &Part<'_>, known: &Known, found: &mut Found) {
+        self.addresses.forget(part.node);
+        found
+            .changes
+            .updates
+            .push(self.update(part, AttemptState::Done, "stopped", None));
+        let AttemptKey::Instance(instance) = &part.key else {
+            return;
+        };
+        if let Some(up) = known.up(part.node)
+            && (instance.is_none() || up.instance.is_none() || up.instance == *instance)
+        {
+            found
+                .changes
+                .gone
+                .push((part.node.clone(), up.call.clone()));
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
+    fn polls_ended(
+        &mut self,
+        pending: &[Pending],
+        outcomes: Outcomes,
+        took: Duration,
+        known: &Known,
+        found: &mut Found,
+    ) {
+        for asked in pending {
+            let Some(outcome) = outcomes.get(&asked.node).cloned() else {
+                continue;
+            };
+            if let Some(part) = known.of_poll(asked, took) {
+                self.look_now(&part);
+                self.poll_outcome(&part, asked, outcome, known, found);
+            }
+        }
+    }
+
     fn poll_outcome(
         &mut self,
-        provider: &str,
-        pending: &Pending,
-        node: &NodeName,
+        part: &Part<'_>,
+        asked: &Pending,
         outcome: Outcome,
-        took: Duration,
-        wishes: &BTreeMap<NodeName, Wish>,
-        changes: &mut Changes,
-    ) -> Result<(), LedgerError> {
-        let wish = wishes.get(node);
-        let attempts = self.ledger.attempts(node, None)?;
-        let attempt = attempts.iter().rev().find(|a| {
-            a.direction == pending.direction
-                && a.provider == provider
-                && matches!(a.state, AttemptState::Accepted(_))
-                && (a.direction == Direction::Up || a.instance == pending.instance)
-        });
-        let Some(attempt) = attempt else { return Ok(()) };
-        let key = match pending.direction {
-            Direction::Up => AttemptKey::Call(attempt.call.clone()),
-            Direction::Down => AttemptKey::Instance(attempt.instance.clone()),
-        };
-        let placement = (!attempt.placement.is_empty()).then_some(attempt.placement.as_str());
-        let call = (!attempt.call.is_empty()).then_some(attempt.call.as_str());
-        let said = Said { node, wish, key, placement, call, took };
+        known: &Known,
+        found: &mut Found,
+    ) {
         match outcome {
-            Outcome::Accepted(again) => {
-                self.leave_for(node, millis(again.poll_after));
-                let instance = again.instance.clone();
-                let mut update = self.update(&said, AttemptState::Accepted(again), "polled", None);
-                update.instance = instance;
-                changes.updates.push(update);
+            // Nothing new: the history is not filled with that.
+            Outcome::Accepted(again)
+                if again.handle == asked.handle && again.instance == asked.instance =>
+            {
+                self.leave(part, millis(again.poll_after));
             }
+            Outcome::Accepted(again) => self.accepted(part, again, found),
+            // The question failed, not the work.
             Outcome::Failed(error) if matches!(error.advice(), Advice::Retry(_)) => {
-                // The question failed, not the work.
-                self.back_off(node, &error);
-                changes.look_again = true;
+                self.back_off(part.node, &error);
             }
             Outcome::Waiting { .. } | Outcome::Superseded | Outcome::Skipped(_) => {
-                self.leave_for(node, 1_000);
-                changes.look_again = true;
+                self.leave(part, POLL_AGAIN_MS);
             }
-            Outcome::Failed(error) if pending.direction == Direction::Up => {
-                changes.look_again = true;
-                self.refused(&said, error, changes)?;
+            outcome if asked.direction == Direction::Down => {
+                self.down_outcome(part, outcome, known, found);
             }
-            outcome if pending.direction == Direction::Down => {
-                self.down_outcome(said, outcome, changes);
+            Outcome::Failed(error) if error.cloud_code() == Some(INSTANCE_GONE) => {
+                self.gone(part, &error, found);
             }
-            Outcome::Done(machine) => {
-                let serves = wish.filter(|w| fulfils(attempt.generation, w));
-                self.came_up(&said, machine, serves, changes);
+            Outcome::Failed(error) => {
+                // Its debris goes first, whether or not a listing shows it yet.
+                if let (Some(wish), Some(up), Some(id)) = (part.wish, part.attempt, &asked.instance)
+                {
+                    self.stray(wish, &up.provider, id, up.lifecycle.down_mode(), found);
+                }
+                self.refused(part, error, found);
             }
-            _ => {
-                let serves = wish.filter(|w| fulfils(attempt.generation, w));
-                self.came_up(&said, Machine::default(), serves, changes);
-            }
+            Outcome::Done(machine) => self.came_up(part, machine, found),
+            Outcome::AlreadyDone => self.came_up(part, Machine::default(), found),
         }
-        Ok(())
+    }
+
+    fn tidied(&mut self, outcomes: Outcomes, took: Duration, found: &mut Found) {
+        for (node, outcome) in outcomes {
+            let detail = match &outcome {
+                Outcome::Failed(e) => Some(e.to_string()),
+                _ => None,
+            };
+            let mut event = self.event(&node, None, &format!("tidy-{}", outcome.as_str()), detail);
+            event.duration_ms = Some(millis(took));
+            found.changes.events.push(event);
+        }
+    }
+
+    fn note(
+        &self,
+        part: &Part<'_>,
+        state: AttemptState,
+        what: &str,
+        error: &Error,
+        found: &mut Found,
+    ) {
+        let mut update = self.update(part, state, what, Some(error.to_string()));
+        update.event.request_id = error.cloud_request_id().map(str::to_owned);
+        found.changes.updates.push(update);
     }
 
     fn update(
         &self,
-        said: &Said<'_>,
+        part: &Part<'_>,
         state: AttemptState,
         what: &str,
         detail: Option<String>,
     ) -> AttemptUpdate {
+        let mut event = self.event(part.node, part.wish.map(|w| w.generation), what, detail);
+        event.placement = part.placement.map(str::to_owned);
+        event.call = part.call.map(str::to_owned);
+        event.duration_ms = Some(millis(part.took));
         AttemptUpdate {
-            node: said.node.clone(),
-            key: said.key.clone(),
+            node: part.node.clone(),
+            key: part.key.clone(),
             state,
             instance: None,
-            event: Event {
-                at_ms: self.clock.now_ms(),
-                node: said.node.clone(),
-                generation: said.wish.map(|w| w.generation),
-                what: what.to_owned(),
-                placement: said.placement.map(str::to_owned),
-                call: said.call.map(str::to_owned),
-                request_id: None,
-                duration_ms: Some(millis(said.took)),
-                detail,
-            },
+            event,
         }
     }
 
-    fn leave_for(&mut self, node: &NodeName, after_ms: i64) {
-        let at = self.clock.now_ms().saturating_add(after_ms);
-        self.not_before.insert(node.clone(), (at, 0));
+    /// The node is due, unless what follows knows a better time.
+    fn look_now(&mut self, part: &Part<'_>) {
+        if part.wish.is_some_and(|w| w.settled.is_none()) && !self.agenda.has(part.node) {
+            self.agenda.wait(part.node, self.clock.now_ms());
+        }
+    }
+
+    fn leave(&mut self, part: &Part<'_>, after_ms: i64) {
+        let now = self.clock.now_ms();
+        self.agenda.leave(part.node, now);
+        if let Some(wish) = part.wish {
+            self.wait_until(wish, now.saturating_add(after_ms));
+        }
     }
 
     fn back_off(&mut self, node: &NodeName, error: &Error) {
-        let times = self.not_before.get(node).map_or(0, |(_, t)| *t);
-        let said = match error.advice() {
+        let floor = match error.advice() {
             Advice::Retry(after) => millis(after),
-            _ => 0,
+            Advice::Elsewhere | Advice::Never => 0,
         };
-        let at = self.clock.now_ms().saturating_add(said.max(back_off_ms(times)));
-        self.not_before.insert(node.clone(), (at, times + 1));
+        self.agenda.back_off(node, self.clock.now_ms(), floor);
     }
 }

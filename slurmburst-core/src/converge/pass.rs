@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::error::{Advice, Error};
+use crate::error::Error;
 use crate::hostlist::NodeName;
-use crate::ledger::LedgerError;
-use crate::ledger::{Attempt, AttemptState, Program, Wish};
+use crate::ledger::{Attempt, AttemptState, LedgerError, Program, Wish};
 use crate::policy::Tried;
 use crate::provider::{Direction, Generation, Lifecycle};
-use crate::slurm::control::{SlurmNode, Which};
+use crate::slurm::control::SlurmNode;
 
 use super::act::Plan;
 use super::decide::{Decision, NodeView, decide, is_older};
@@ -22,8 +21,17 @@ pub(super) struct Live {
     pub(super) downs: Vec<Attempt>,
 }
 
+impl Live {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Attempt> {
+        self.up.iter().chain(&self.downs)
+    }
+}
+
 /// Live attempts by node.
 pub(super) type LiveAttempts = HashMap<NodeName, Live>;
+
+/// What Slurm shows, where it was asked and has answered.
+pub(super) type Shown = Option<BTreeMap<NodeName, SlurmNode>>;
 
 pub(super) fn by_node(attempts: Vec<Attempt>) -> LiveAttempts {
     let mut live = LiveAttempts::new();
@@ -42,40 +50,52 @@ impl Converger {
     pub(super) async fn pass(&mut self) -> Result<Option<i64>, LedgerError> {
         self.report.passes += 1;
         self.tell_addresses_if_due().await?;
+        self.sync()?;
         let now = self.clock.now_ms();
-        let wishes = self.ledger.open_wishes()?;
-        let marks = self.ledger.marks()?;
-        let due: Vec<Wish> = wishes.into_iter().filter(|w| self.is_due(&w.node, now)).collect();
-        let live = if due.is_empty() { LiveAttempts::new() } else { by_node(self.ledger.live_attempts()?) };
+        let due = self.open_wishes_of(&self.agenda.due(now))?;
+        let nodes: Vec<NodeName> = due.iter().map(|w| w.node.clone()).collect();
+        let live = by_node(self.ledger.live_attempts_of(&nodes)?);
 
         // Clouds first, Slurm second.
         let concerned = self.providers_to_list(&due, &live);
         let clouds = self.list(&concerned, PATIENCE).await?;
-        let older = |w: &Wish| {
-            let up = live.get(&w.node).and_then(|l| l.up.as_ref());
-            up.is_some_and(|a| a.state == AttemptState::Done && is_older(a, w))
-        };
         let mut ask: BTreeSet<NodeName> = due
             .iter()
-            .filter(|w| w.program == Program::Suspend || older(w))
+            .filter(|w| asks_slurm(w, &live, now))
             .map(|w| w.node.clone())
             .collect();
-        ask.extend(marks.iter().filter(|m| self.mark_is_due(m, now)).map(|m| m.node.clone()));
-        let slurm = if ask.is_empty() {
-            None
-        } else {
-            let ask: Vec<NodeName> = ask.into_iter().collect();
-            self.ask_slurm(Which::Some(&ask)).await?
-        };
+        ask.extend(self.marks.due(now).map(|m| m.node.clone()));
+        let slurm = self.ask_slurm_for(ask).await?;
 
-        let plan = self.plan(&due, &live, &clouds, slurm.as_ref())?;
-        self.carry_out(plan, &live, &clouds).await?;
-        self.step_marks(slurm.as_ref()).await?;
-        self.next_due()
+        let due = self.still_newest(due)?;
+        let plan = self.plan(&due, &live, &clouds, &slurm)?;
+        self.carry_out(plan, &live, &clouds)?;
+        self.step_marks(slurm).await?;
+        Ok(self.next_due())
     }
 
-    fn is_due(&self, node: &NodeName, now: i64) -> bool {
-        !self.busy.contains(node) && self.not_before.get(node).is_none_or(|(at, _)| *at <= now)
+    /// The wishes of these nodes; of one whose wish has ended nothing is due.
+    fn open_wishes_of(&mut self, nodes: &[NodeName]) -> Result<Vec<Wish>, LedgerError> {
+        let mut wishes = self.ledger.wishes(Some(nodes))?;
+        for wish in wishes.iter().filter(|w| w.settled.is_some()) {
+            self.agenda.done(&wish.node);
+        }
+        wishes.retain(|w| w.settled.is_none());
+        Ok(wishes)
+    }
+
+    /// Without those that were overtaken while clouds and Slurm were asked.
+    fn still_newest(&self, due: Vec<Wish>) -> Result<Vec<Wish>, LedgerError> {
+        if Some(self.ledger.wake_counter()?) == self.synced {
+            return Ok(due);
+        }
+        let nodes: Vec<NodeName> = due.iter().map(|w| w.node.clone()).collect();
+        let newest = self.ledger.wishes(Some(&nodes))?;
+        let pairs = due.into_iter().zip(newest);
+        Ok(pairs
+            .filter(|(a, b)| a.generation == b.generation)
+            .map(|(a, _)| a)
+            .collect())
     }
 
     /// Which providers have to be listed for these wishes: not where the ledger
@@ -84,13 +104,15 @@ impl Converger {
         let mut names = BTreeSet::new();
         for wish in due {
             let node = live.get(&wish.node);
-            let known = node.is_some_and(|l| l.up.is_some());
+            let known = node.and_then(|l| l.up.as_ref()).is_some_and(|a| {
+                a.state != AttemptState::Unknown || !self.refused_replays.contains_key(&a.call)
+            });
             if wish.direction == Direction::Up && known {
                 continue;
             }
             names.extend(self.providers_of(&wish.node).into_iter().map(str::to_owned));
             if let Some(l) = node {
-                names.extend(l.up.iter().chain(&l.downs).map(|a| a.provider.clone()));
+                names.extend(l.all().map(|a| a.provider.clone()));
             }
         }
         names
@@ -102,85 +124,117 @@ impl Converger {
         due: &[Wish],
         live: &LiveAttempts,
         clouds: &Clouds,
-        slurm: Option<&BTreeMap<NodeName, SlurmNode>>,
+        slurm: &Shown,
     ) -> Result<Plan, LedgerError> {
-        let now = self.clock.now_ms();
         let nothing = Live::default();
         let mut plan = Plan::default();
         for wish in due {
-            let node = &wish.node;
-            let l = live.get(node).unwrap_or(&nothing);
-            let downs: Vec<&Attempt> = l.downs.iter().collect();
+            let l = live.get(&wish.node).unwrap_or(&nothing);
             let tried = match (wish.direction, &l.up) {
-                (Direction::Up, None) => self.tried(node, wish.generation)?,
+                (Direction::Up, None) => self.tried(&wish.node, wish.generation)?,
                 _ => Vec::new(),
             };
-            let seen = clouds.seen(node);
-            let mut providers = self.providers_of(node);
-            providers.extend(l.up.iter().chain(&l.downs).map(|a| a.provider.as_str()));
-            let view = NodeView {
-                now_ms: now,
-                wish,
-                lifecycle: self.lifecycle_of(node),
-                up: l.up.as_ref(),
-                downs: &downs,
-                tried: &tried,
-                seen: &seen,
-                listing: self.listing_of(clouds, node, &providers),
-                slurm: slurm.and_then(|s| s.get(node)).map(|n| &n.state),
-                consistency_ms: self.consistency_ms(&providers),
-            };
-            match decide(&view) {
-                Decision::Wait { until_ms, why } => {
-                    let times = self.not_before.get(node).map_or(0, |(_, t)| *t);
-                    self.not_before.insert(node.clone(), (until_ms, times));
-                    plan.waiting.push((node.clone(), why));
-                }
+            match self.decide_one(wish, l, &tried, clouds, slurm) {
+                Decision::Wait { until_ms, .. } => self.wait_until(wish, until_ms),
                 decision => plan.push(wish.clone(), decision, tried),
             }
         }
         Ok(plan)
     }
 
-    /// What was tried for a wish and says something about the next try. A call
-    /// that only came at a bad time does not.
+    fn decide_one(
+        &self,
+        wish: &Wish,
+        live: &Live,
+        tried: &[Tried],
+        clouds: &Clouds,
+        slurm: &Shown,
+    ) -> Decision {
+        let node = &wish.node;
+        let now_ms = self.clock.now_ms();
+        let downs: Vec<&Attempt> = live.downs.iter().collect();
+        let mut providers = self.providers_of(node);
+        providers.extend(live.all().map(|a| a.provider.as_str()));
+        decide(&NodeView {
+            now_ms,
+            wish,
+            lifecycle: self.lifecycle_of(node),
+            up: live.up.as_ref(),
+            replay_refused: live
+                .up
+                .as_ref()
+                .and_then(|a| self.refused_replays.get(&a.call)),
+            downs: &downs,
+            tried,
+            seen: &clouds.seen(node),
+            listing: self.listing_of(clouds, node, &providers),
+            slurm: slurm.as_ref().and_then(|s| s.get(node)).map(|n| &n.state),
+            slurm_answered: slurm.is_some() && asks_slurm_late(wish, now_ms),
+            consistency_ms: self.consistency_ms(&providers),
+        })
+    }
+
+    /// Looks again then; at a power-up's deadline in any case.
+    pub(super) fn wait_until(&mut self, wish: &Wish, until_ms: i64) {
+        let now = self.clock.now_ms();
+        let at = match wish.direction {
+            Direction::Up if wish.deadline_ms > now => until_ms.min(wish.deadline_ms),
+            _ => until_ms,
+        };
+        self.agenda.wait(&wish.node, at);
+    }
+
+    /// What was tried for a wish and refused, oldest first.
     fn tried(&self, node: &NodeName, generation: Generation) -> Result<Vec<Tried>, LedgerError> {
-        let tried = self.ledger.tried(node, generation)?;
+        let tried = self.ledger.tried(node, generation)?.into_iter();
         Ok(tried
-            .into_iter()
-            .filter(|(_, error): &(String, Error)| !matches!(error.advice(), Advice::Retry(_)))
-            .map(|(placement, error)| Tried { placement, error })
+            .map(|(placement, error): (String, Error)| Tried { placement, error })
             .collect())
     }
 
     pub(super) fn lifecycle_of(&self, node: &NodeName) -> Lifecycle {
         // A node of no group may hold a disk that somebody wants: it is kept.
-        self.site.policy.group_of(node).map_or(Lifecycle::StartDeallocate, |g| g.lifecycle)
+        self.site
+            .policy
+            .group_of(node)
+            .map_or(Lifecycle::StartDeallocate, |g| g.lifecycle)
     }
 
     pub(super) fn consistency_ms(&self, providers: &[&str]) -> i64 {
         let windows = providers.iter().filter_map(|p| self.providers.get(*p));
-        windows.map(|p| millis(p.capabilities().consistency_window)).max().unwrap_or(0)
+        windows
+            .map(|p| millis(p.capabilities().consistency_window))
+            .max()
+            .unwrap_or(0)
     }
 
     /// When the next wish, mark or address is due; nothing when nothing is left
     /// to do but wait for what is under way.
-    pub(super) fn next_due(&self) -> Result<Option<i64>, LedgerError> {
+    pub(super) fn next_due(&self) -> Option<i64> {
         let now = self.clock.now_ms();
-        let paused = self.ledger.paused()?;
-        let mut due = None;
-        for wish in self.ledger.open_wishes()? {
-            if self.busy.contains(&wish.node) {
-                continue;
-            }
-            let at = self.not_before.get(&wish.node).map_or(now, |(at, _)| *at);
-            // A paused power-up is nobody's business until it is unpaused or late.
-            if paused && wish.direction == Direction::Up && !self.not_before.contains_key(&wish.node) {
-                continue;
-            }
-            due = earliest(due, Some(at));
-        }
-        due = earliest(due, self.next_mark_due(now)?);
-        Ok(earliest(due, self.addresses_due()))
+        let marks = self
+            .marks
+            .next(now)
+            .map(|at| at.max(self.slurm_not_before.0));
+        let addresses = self.addresses.due(self.is_idle());
+        earliest(earliest(self.agenda.next(), marks), addresses)
     }
+
+    /// Whether nothing more is to be expected soon.
+    pub(super) fn is_idle(&self) -> bool {
+        self.executor.in_flight() == 0 && self.agenda.next().is_none()
+    }
+}
+
+/// Whether Slurm has a say in what is done for this wish.
+fn asks_slurm(wish: &Wish, live: &LiveAttempts, now: i64) -> bool {
+    let up = live.get(&wish.node).and_then(|l| l.up.as_ref());
+    wish.program == Program::Suspend
+        || asks_slurm_late(wish, now)
+        || up.is_some_and(|a| a.state == AttemptState::Done && is_older(a, wish))
+}
+
+/// A power-up whose deadline has passed: Slurm may have taken the node all the same.
+fn asks_slurm_late(wish: &Wish, now: i64) -> bool {
+    wish.direction == Direction::Up && wish.deadline_ms <= now
 }

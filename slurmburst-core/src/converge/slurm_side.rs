@@ -32,7 +32,21 @@ pub enum MarkDecision {
 
 /// One step of telling Slurm that a node cannot come up. Each step waits for
 /// what Slurm shows; the order is the only one that neither leaves the node
-/// stuck nor loses the mark.
+/// stuck nor loses the mark:
+///
+/// | step | Slurm shows | decision |
+/// |---|---|---|
+/// | any | anything, and a newer wish up is recorded | forget |
+/// | any | DOWN for a reason that is not ours | forget: theirs to clear |
+/// | force | going down, or down | await |
+/// | force | POWERING_UP, or not responding behind a lost instance | force |
+/// | force | anything else | forget: it came up |
+/// | await | going down, no cool-off, or it is over | forget |
+/// | await | going down | down |
+/// | await | going down and DOWN with our reason | hold |
+/// | await | the power-down is on its way | soon |
+/// | hold | DOWN with our reason, before its time / POWERED_DOWN after it | later / return |
+/// | hold | not DOWN | forget: somebody returned it |
 pub fn decide_mark(
     mark: &Mark,
     wish: Option<&Wish>,
@@ -40,14 +54,15 @@ pub fn decide_mark(
     reason: Option<&str>,
     now_ms: i64,
 ) -> MarkDecision {
-    let overtaken = wish.is_some_and(|w| {
-        w.direction == Direction::Up && w.generation > mark.generation && w.settled.is_none()
-    });
-    if overtaken {
+    // Also one that has ended: as wished, and the node is none of the mark's
+    // business; or not, and it has a mark of its own.
+    let overtaken =
+        wish.is_some_and(|w| w.direction == Direction::Up && w.generation > mark.generation);
+    let ours = reason.is_some_and(|r| r.contains(mark.reason.as_str()));
+    if overtaken || (state.is_down() && !ours) {
         return MarkDecision::Forget;
     }
     let going_down = state.is_powering_down() || state.is_powered_down();
-    let ours = reason.is_some_and(|r| r.contains(mark.reason.as_str()));
     match mark.step {
         MarkStep::Force => {
             // A node that is up but whose instance is gone is forced down too.
@@ -59,29 +74,20 @@ pub fn decide_mark(
                 (false, false) => MarkDecision::Forget,
             }
         }
-        MarkStep::Await => match (going_down, mark.until_ms > now_ms) {
-            (true, true) if state.is_down() && ours => MarkDecision::Step(MarkStep::Hold),
-            // Down by an administrator, or by ResumeTimeout: theirs to clear, or the
-            // next pass's.
-            (true, true) if state.is_down() => MarkDecision::Forget,
-            (true, true) => MarkDecision::Down,
-            (true, false) => MarkDecision::Forget,
-            (false, _) if state.is_power_down_requested() || state.is_powering_up() => {
-                MarkDecision::Soon
-            }
+        MarkStep::Await if going_down => match (state.is_down(), mark.until_ms) {
+            (_, 0) => MarkDecision::Forget,
+            (true, _) => MarkDecision::Step(MarkStep::Hold),
+            (false, until_ms) if until_ms > now_ms => MarkDecision::Down,
             (false, _) => MarkDecision::Forget,
         },
-        MarkStep::Hold => {
-            if !state.is_down() || !ours {
-                MarkDecision::Forget
-            } else if now_ms < mark.until_ms {
-                MarkDecision::Later
-            } else if state.is_powered_down() {
-                MarkDecision::Return
-            } else {
-                MarkDecision::Soon
-            }
+        MarkStep::Await if state.is_power_down_requested() || state.is_powering_up() => {
+            MarkDecision::Soon
         }
+        MarkStep::Await => MarkDecision::Forget,
+        MarkStep::Hold if !state.is_down() => MarkDecision::Forget,
+        MarkStep::Hold if now_ms < mark.until_ms => MarkDecision::Later,
+        MarkStep::Hold if state.is_powered_down() => MarkDecision::Return,
+        MarkStep::Hold => MarkDecision::Soon,
     }
 }
 
@@ -131,8 +137,12 @@ pub fn anomaly(v: &FullView<'_>) -> Option<Anomaly> {
         && !state.is_powering_up()
         && !state.is_power_up_requested();
     // What was only matched by its name goes down on Slurm's call alone.
-    let ours = v.instances.iter().any(|i| i.owner != Owner::Matched && i.state.is_billed());
-    if off && ours {
+    let ours = v
+        .instances
+        .iter()
+        .any(|i| i.owner != Owner::Matched && i.state.is_billed());
+    // Where a cloud's listing has gaps it is left alone, with what it does list.
+    if off && ours && v.listed {
         return Some(Anomaly::Orphan);
     }
     if v.marked {
@@ -151,8 +161,7 @@ pub fn anomaly(v: &FullView<'_>) -> Option<Anomaly> {
         return (!told).then_some(Anomaly::LostPowerUp);
     }
     let believed_up = !off && !state.is_power_down_requested() && !state.is_power_up_requested();
-    let gone = v.listed && v.instances.iter().all(|i| i.state.is_gone());
-    if believed_up && state.is_not_responding() && !state.is_down() && gone {
+    if believed_up && state.is_not_responding() && !state.is_down() && nothing_left {
         return Some(Anomaly::Unbacked);
     }
     None

@@ -11,8 +11,8 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hostlist::NodeName;
 use crate::outcome::{Machine, Outcome};
 use crate::provider::{
-    INSTANCE_GONE,
-    Call, CallNode, Chore, Direction, DownMode, InstanceState, Owner, Pending, PowerDown,
+    Call, CallNode, Chore, Direction, DownMode, INSTANCE_GONE, InstanceState, Owner, Pending,
+    PowerDown,
 };
 
 /// Who acts on the books, when, and under which rules.

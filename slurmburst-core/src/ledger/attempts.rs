@@ -161,6 +161,29 @@ impl Ledger {
         })
     }
 
+    /// [`Ledger::live_attempts`] of these nodes alone, node by node.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn live_attempts_of(&self, nodes: &[NodeName]) -> Result<Vec<Attempt>> {
+        self.read("reading live attempts", |db| {
+            // Asked for each direction, so that the two small indexes of live attempts serve.
+            let of = |direction: &str| {
+                format!(
+                    "SELECT {COLUMNS} FROM attempt
+                     WHERE node = ?1 AND direction = '{direction}' AND {LIVE} ORDER BY id"
+                )
+            };
+            let (ups, downs) = (of("up"), of("down"));
+            let mut attempts = Vec::new();
+            for node in nodes {
+                attempts.extend(query(db, &ups, [node.as_str()], attempt_of)?);
+                attempts.extend(query(db, &downs, [node.as_str()], attempt_of)?);
+            }
+            Ok(attempts)
+        })
+    }
+
     /// The attempts of a node, of one generation or of all, oldest first.
     ///
     /// # Errors
@@ -241,16 +264,7 @@ impl Ledger {
         if over.is_empty() {
             return Ok(0);
         }
-        self.write("closing attempts", |db, now_ms| {
-            let mut stmt = db.prepare_cached(
-                "UPDATE attempt SET state = 'closed', detail = NULL, updated_ms = ?3
-                 WHERE node = ?1 AND generation <= ?2
-                 AND (state IN ('done', 'unknown') OR direction = 'up' AND state = 'accepted')",
-            )?;
-            over.iter().try_fold(0, |count, (node, up_to)| {
-                Ok(count + stmt.execute(params![node.as_str(), up_to.0, now_ms])?)
-            })
-        })
+        self.write("closing attempts", |db, now_ms| close_all(db, over, now_ms))
     }
 
     /// Closes live power-ups alone: their machines went down. All or none;
@@ -405,7 +419,27 @@ fn insert_attempt(db: &Connection, new: &Attempt) -> Result<(), Fault> {
     Ok(())
 }
 
-fn update_one(db: &Connection, update: &AttemptUpdate, now_ms: i64) -> Result<usize, Fault> {
+/// See [`Ledger::close_all`].
+pub(super) fn close_all(
+    db: &Connection,
+    over: &[(NodeName, Generation)],
+    now_ms: i64,
+) -> Result<usize, Fault> {
+    let mut stmt = db.prepare_cached(
+        "UPDATE attempt SET state = 'closed', detail = NULL, updated_ms = ?3
+         WHERE node = ?1 AND generation <= ?2
+         AND (state IN ('done', 'unknown') OR direction = 'up' AND state = 'accepted')",
+    )?;
+    over.iter().try_fold(0, |count, (node, up_to)| {
+        Ok(count + stmt.execute(params![node.as_str(), up_to.0, now_ms])?)
+    })
+}
+
+pub(super) fn update_one(
+    db: &Connection,
+    update: &AttemptUpdate,
+    now_ms: i64,
+) -> Result<usize, Fault> {
     insert_event(db, &update.event)?;
     let (state, detail) = state_columns(&update.state)?;
     let name = update.node.as_str();

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::Ledger;
 use super::codec::{error_from, error_json, json_list, query};
-use super::error::Result;
+use super::error::{Fault, Result};
 use crate::error::Error;
 use crate::policy::Dry;
 
@@ -19,13 +19,7 @@ impl Ledger {
     /// The file cannot be written.
     pub fn set_dry(&mut self, placement: &str, error: &Error, until_ms: i64) -> Result<()> {
         self.write("remembering a dry placement", |db, now_ms| {
-            db.prepare_cached("DELETE FROM dry WHERE until_ms <= ?1")?
-                .execute([now_ms])?;
-            db.prepare_cached(
-                "INSERT OR REPLACE INTO dry (placement, until_ms, error) VALUES (?1, ?2, ?3)",
-            )?
-            .execute(params![placement, until_ms, error_json(error)?])?;
-            Ok(())
+            put_dry(db, placement, error, until_ms, now_ms)
         })
     }
 
@@ -83,6 +77,19 @@ impl Ledger {
         })
     }
 
+    /// What was sighted, and when first.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn sightings(&self) -> Result<BTreeMap<String, i64>> {
+        self.read("reading sightings", |db| {
+            let found = query(db, "SELECT key, first_ms FROM sighting", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            Ok(found.into_iter().collect())
+        })
+    }
+
     /// Forgets every sighting but these. Answers how many were forgotten.
     ///
     /// # Errors
@@ -94,4 +101,21 @@ impl Ledger {
             Ok(db.prepare_cached(sql)?.execute([keep])?)
         })
     }
+}
+
+/// See [`Ledger::set_dry`].
+pub(super) fn put_dry(
+    db: &Connection,
+    placement: &str,
+    error: &Error,
+    until_ms: i64,
+    now_ms: i64,
+) -> Result<(), Fault> {
+    db.prepare_cached("DELETE FROM dry WHERE until_ms <= ?1")?
+        .execute([now_ms])?;
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO dry (placement, until_ms, error) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![placement, until_ms, error_json(error)?])?;
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Marks: nodes that Slurm is being told about, or that are out of service by
 //! our doing. Whether a node's DOWN is ours is decided here, not by its Reason.
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::Ledger;
 use super::codec::{node_at, query, query_one, word, word_at};
@@ -29,23 +29,7 @@ impl Ledger {
         if marks.is_empty() {
             return Ok(());
         }
-        self.write("marking nodes", |db, _| {
-            let mut stmt = db.prepare_cached(&format!(
-                "INSERT OR REPLACE INTO mark ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-            ))?;
-            for mark in marks {
-                stmt.execute(params![
-                    mark.node.as_str(),
-                    mark.generation.0,
-                    word(mark.step)?,
-                    mark.reason,
-                    mark.until_ms,
-                    mark.kind.as_str(),
-                    mark.created_ms,
-                ])?;
-            }
-            Ok(())
-        })
+        self.write("marking nodes", |db, _| put_marks(db, marks))
     }
 
     /// Every mark, by node.
@@ -122,6 +106,24 @@ impl Ledger {
                 .try_fold(0, |n, node| Ok(n + stmt.execute([node.as_str(), &step])?))
         })
     }
+}
+
+pub(super) fn put_marks(db: &Connection, marks: &[Mark]) -> Result<(), Fault> {
+    let mut stmt = db.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO mark ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    ))?;
+    for mark in marks {
+        stmt.execute(params![
+            mark.node.as_str(),
+            mark.generation.0,
+            word(mark.step)?,
+            mark.reason,
+            mark.until_ms,
+            mark.kind.as_str(),
+            mark.created_ms,
+        ])?;
+    }
+    Ok(())
 }
 
 fn mark_of(row: &Row<'_>) -> Result<Mark, Fault> {

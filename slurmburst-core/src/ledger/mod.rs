@@ -42,6 +42,7 @@
 mod attempts;
 mod buckets;
 mod capacity;
+mod changes;
 mod codec;
 mod error;
 mod events;
@@ -65,6 +66,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use attempts::{AttemptKey, AttemptUpdate};
+pub use changes::Changes;
 pub use error::{LedgerError, LedgerErrorKind, Result};
 pub use lease::{Holder, Lease};
 pub use records::{

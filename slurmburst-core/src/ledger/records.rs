@@ -94,7 +94,10 @@ pub enum AttemptState {
 impl AttemptState {
     /// Whether there is, or may be, an instance behind it.
     pub fn is_live(&self) -> bool {
-        matches!(self, AttemptState::Unknown | AttemptState::Accepted(_) | AttemptState::Done)
+        matches!(
+            self,
+            AttemptState::Unknown | AttemptState::Accepted(_) | AttemptState::Done
+        )
     }
 }
 

@@ -103,6 +103,26 @@ impl Ledger {
         })
     }
 
+    /// Of [`Ledger::open_wishes`] the least that has to be known of each, for
+    /// who asks often.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn open_wishes_briefly(&self) -> Result<Vec<(NodeName, Generation, Direction)>> {
+        self.read("reading open wishes", |db| {
+            let sql = "SELECT node, generation, direction FROM wish
+                       WHERE settled_ms IS NULL ORDER BY node";
+            query(db, sql, [], |row| {
+                let generation = Generation(row.get("generation")?);
+                Ok((
+                    node_at(row, "node")?,
+                    generation,
+                    word_at(row, "direction")?,
+                ))
+            })
+        })
+    }
+
     /// Ends wishes: as wished, or why not. One that is no longer the newest of
     /// its node, or has ended before, stays as it is. Answers how many ended.
     ///
@@ -116,16 +136,7 @@ impl Ledger {
             return Ok(0);
         }
         self.write("settling wishes", |db, now_ms| {
-            let mut stmt = db.prepare_cached(
-                "UPDATE wish SET settled_ms = ?3, error = ?4
-                 WHERE node = ?1 AND generation = ?2 AND settled_ms IS NULL",
-            )?;
-            let mut count = 0;
-            for (node, generation, result) in settled {
-                let error = result.as_ref().err().map(error_json).transpose()?;
-                count += stmt.execute(params![node.as_str(), generation.0, now_ms, error])?;
-            }
-            Ok(count)
+            settle_all(db, settled, now_ms)
         })
     }
 
@@ -145,7 +156,25 @@ impl Ledger {
     }
 }
 
-fn record_one(db: &Connection, new: &NewWish, now_ms: i64) -> Result<Wish, Fault> {
+/// See [`Ledger::settle`].
+pub(super) fn settle_all(
+    db: &Connection,
+    settled: &[(NodeName, Generation, Result<(), Error>)],
+    now_ms: i64,
+) -> Result<usize, Fault> {
+    let mut stmt = db.prepare_cached(
+        "UPDATE wish SET settled_ms = ?3, error = ?4
+         WHERE node = ?1 AND generation = ?2 AND settled_ms IS NULL",
+    )?;
+    let mut count = 0;
+    for (node, generation, result) in settled {
+        let error = result.as_ref().err().map(error_json).transpose()?;
+        count += stmt.execute(params![node.as_str(), generation.0, now_ms, error])?;
+    }
+    Ok(count)
+}
+
+pub(super) fn record_one(db: &Connection, new: &NewWish, now_ms: i64) -> Result<Wish, Fault> {
     let name = new.node.as_str();
     let (last, floor, seen) = db
         .prepare_cached(

@@ -87,7 +87,10 @@ pub struct Context {
 impl Context {
     /// Calls for the cluster `cluster_id`, to be given up at `deadline`.
     pub fn new(cluster_id: impl Into<Arc<str>>, deadline: Instant) -> Context {
-        Context { cluster_id: cluster_id.into(), deadline }
+        Context {
+            cluster_id: cluster_id.into(),
+            deadline,
+        }
     }
 
     /// A context whose deadline is `after` from now.
@@ -113,6 +116,9 @@ impl Context {
     /// The same, with an earlier (never a later) deadline.
     #[must_use]
     pub fn capped(&self, deadline: Instant) -> Context {
-        Context { cluster_id: Arc::clone(&self.cluster_id), deadline: self.deadline.min(deadline) }
+        Context {
+            cluster_id: Arc::clone(&self.cluster_id),
+            deadline: self.deadline.min(deadline),
+        }
     }
 }
