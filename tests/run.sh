@@ -41,10 +41,9 @@ stage() {
   printf '\n=== %s (budget %s s)\n' "$name" "$budget"
   # In a subshell that stops at its first error: `set -e` would be off in one that a condition looks at.
   set +e
-  (set -e; "$@") > >(exec tee "$logs/$name.log") 2>&1
-  status=$?
+  (set -e; "$@") 2>&1 | tee "$logs/$name.log"
+  status=${PIPESTATUS[0]}
   set -e
-  wait $! || true
   took=$((SECONDS - from))
   line=$(printf '%-24s %5s s of %5s s' "$name" "$took" "$budget")
   [ "$took" -le "$budget" ] || line+='  over its budget'
