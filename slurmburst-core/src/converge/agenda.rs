@@ -168,7 +168,7 @@ mod tests {
             vec![(c1.clone(), Generation(1)), (c2.clone(), Generation(2))],
             20,
         );
-        assert_eq!(agenda.due(20), [c2.clone()]);
+        assert_eq!(agenda.due(20), std::slice::from_ref(&c2));
         agenda.sync(vec![(c1.clone(), Generation(1))], 30);
         assert_eq!((agenda.due(2_000), agenda.has(&c2)), (vec![c1], false));
     }
