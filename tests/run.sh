@@ -230,6 +230,9 @@ licences() {
         if (!ok) print $1 ": " ($2 == "" ? "no licence" : $2) }')
   [ -z "$bad" ] || complain "licences that deny.toml does not allow: $bad"
   say "every licence is allowed"
+  bad=$(sed -n 's/^source = "\(.*\)"/\1/p' Cargo.lock | sort -u)
+  [[ $bad == registry+* && $bad != *$'\n'* ]] || complain "more sources than the one registry: $bad"
+  say "everything comes from one registry"
   bad=$(grep -xE 'name = "(openssl-sys|native-tls)"' Cargo.lock) || true
   [ -z "$bad" ] || complain "banned: $bad"
   say "nothing banned is in Cargo.lock"
