@@ -143,7 +143,7 @@ fn ten_programs_at_once(version: SlurmVersion) {
         version,
         true,
         |b| b.nodes("c[1-6]"),
-        |_| "boot_delay = \"3s\"".to_owned(),
+        |_| "boot_delay = \"8s\"".to_owned(),
     ) else {
         return;
     };
