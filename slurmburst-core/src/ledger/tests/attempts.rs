@@ -211,6 +211,13 @@ fn closing_leaves_a_power_down_that_is_under_way() {
     let mut l = ledger();
     l.begin_calls(&[new_call("a", "p", &[("c1", 1)])]).unwrap();
     l.begin_downs(&[down("c1", 2, None)]).unwrap();
+    l.record_outcomes(&[AttemptUpdate::down(
+        node("c1"),
+        None,
+        AttemptState::Accepted(pending("c1", Direction::Down)),
+        event("c1", "accepted"),
+    )])
+    .unwrap();
     assert_eq!(l.close_attempts(&node("c1"), Generation(9)).unwrap(), 1);
     let live = l.live_attempts().unwrap();
     assert_eq!(
