@@ -73,7 +73,7 @@ async fn a_call_that_never_acted_ends_with_what_its_replay_was_refused_for() {
     world.cloud().fault(Fault::new(Trouble::Refuse(wrong)).on(OpKind::Create).always());
     world.resume("c1");
     world.run().await;
-    assert_eq!(world.error("c1").map(|e| e.cloud_code().map(str::to_owned)), Some(Some("InvalidImage".into())));
+    assert_eq!(world.failure("c1"), "invalid: no such image (InvalidImage)");
     let attempts = world.ledger(|l| l.attempts(&name("c1"), None).unwrap());
     assert!(attempts.iter().all(|a| !a.state.is_live()), "{attempts:?}");
     assert!(matches!(attempts[0].state, AttemptState::Refused(_)));
@@ -133,9 +133,12 @@ async fn bad_credentials_fail_at_once_and_are_told() {
     let world = Plan::default().build();
     world.cloud().fault(Fault::new(Trouble::Refuse(error(ErrorKind::Auth))).always());
     world.resume("c1");
-    assert_eq!(world.run().await.failed, 1);
-    world.pass(10).await;
+    // It stays for the suspend that follows, which cannot be settled either.
+    let _ = timeout(Duration::from_secs(60), world.run()).await;
+    assert!(world.failure("c1").starts_with("auth"), "{}", world.failure("c1"));
     assert!(world.reason("c1").starts_with("slurmburst: auth"), "{}", world.reason("c1"));
+    let lists = world.cloud().read(|b| b.count(OpKind::List)).unwrap();
+    assert!(lists < 15, "{lists} listings in a minute");
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +192,7 @@ async fn a_cloud_that_forgets_what_it_listed_costs_no_flood_of_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_day_ends_as_it_was_wished() {
-    for seed in 0..12 {
+    for seed in 0..8 {
         let world = Plan::default()
             .site(group("c[1-20]", "create-delete", &["a"]))
             .cloud(|c| {
@@ -209,7 +212,7 @@ async fn a_bad_day_ends_as_it_was_wished() {
             world.record(Program::ResumeFail, &list("c[5-12]"));
             sleep(Duration::from_secs(7)).await;
             world.record(Program::Resume, &list("c[8-10]"));
-            sleep(Duration::from_secs(2_000)).await;
+            sleep(Duration::from_secs(300)).await;
         };
         world.run_while(scene).await;
         world.never_two_at_once();

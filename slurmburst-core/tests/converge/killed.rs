@@ -141,6 +141,7 @@ async fn lost_replies_and_a_kill_and_a_suspend() {
         world.cloud().fault(Fault::new(Trouble::LoseReply).on(OpKind::Create).times(5));
         world.resume("c[1-3]");
         world.killed_after(Duration::from_millis(time), false).await;
+        world.slurm.add(&list("c2"));
         world.record(Program::ResumeFail, &list("c2"));
         world.killed_after(Duration::from_millis(time / 2), false).await;
         go_on(&world).await;

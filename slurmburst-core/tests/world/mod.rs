@@ -301,13 +301,26 @@ impl World {
         converger.report().clone()
     }
 
-    /// A converger works while this happens, and to its end.
+    /// Convergers work while this happens, and until nothing is left to do:
+    /// every program starts one, unless one is at work.
     pub(crate) async fn run_while(&self, scene: impl Future<Output = ()>) -> Report {
         let mut converger = self.converger();
         let mut reload = || None;
-        let run = converger.run(None, &mut reload);
-        let (ended, ()) = self.alive(async { tokio::join!(run, scene) }).await;
-        ended.unwrap();
+        let over = std::cell::Cell::new(false);
+        let work = async {
+            loop {
+                converger.run(None, &mut reload).await.unwrap();
+                if over.get() && !converger.has_work().unwrap() {
+                    return;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let scene = async {
+            scene.await;
+            over.set(true);
+        };
+        self.alive(async { tokio::join!(work, scene) }).await;
         converger.report().clone()
     }
 
@@ -395,8 +408,11 @@ impl World {
         self.slurm.node(&name(node)).and_then(|n| n.reason).map(|r| r.text).unwrap_or_default()
     }
 
-    pub(crate) fn error(&self, node: &str) -> Option<Error> {
-        self.wish(node).settled.expect("settled").result.err()
+    /// What the history says of the last failure.
+    pub(crate) fn failure(&self, node: &str) -> String {
+        let events = self.ledger(|l| l.events(Some(&[name(node)]), 1_000).unwrap());
+        let failed = events.into_iter().rev().find(|e| e.what == "failed");
+        failed.and_then(|e| e.detail).unwrap_or_default()
     }
 
     /// The words of the node's history.
