@@ -45,7 +45,7 @@ impl Plan {
             Decision::Fail(error) => self.fail.push((wish, error)),
             Decision::Yield => self.overtaken.push(wish),
             // The agenda's, not the plan's.
-            Decision::Wait { .. } => {}
+            Decision::Wait { .. } | Decision::Unlisted { .. } => {}
         }
     }
 }

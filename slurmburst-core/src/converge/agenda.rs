@@ -93,10 +93,12 @@ impl Agenda {
     }
 
     /// Leaves a node that failed alone: for `floor_ms`, and longer each time.
-    pub(super) fn back_off(&mut self, node: &NodeName, now_ms: i64, floor_ms: i64) {
+    /// Answers until when.
+    pub(super) fn back_off(&mut self, node: &NodeName, now_ms: i64, floor_ms: i64) -> i64 {
         let slot = self.slot(node);
         slot.at_ms = now_ms.saturating_add(floor_ms.max(back_off_ms(slot.times)));
         slot.times += 1;
+        slot.at_ms
     }
 
     /// Leaves a node alone until then, or until a pause ends.

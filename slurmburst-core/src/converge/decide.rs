@@ -86,7 +86,7 @@ fn up(v: &NodeView<'_>) -> Decision {
     if let Listed::Gaps(error) = v.listing {
         return match error.advice() {
             Advice::Never => Decision::Fail(error.clone()),
-            _ => wait(v, &not_listed(error)),
+            _ => unlisted(error),
         };
     }
     up_by_listing(v)
@@ -220,7 +220,7 @@ fn down(v: &NodeView<'_>) -> Decision {
     }
     match v.listing {
         Listed::Complete => Decision::Settle,
-        Listed::Gaps(error) => wait(v, &not_listed(error)),
+        Listed::Gaps(error) => unlisted(error),
     }
 }
 
@@ -303,7 +303,7 @@ fn conclude(v: &NodeView<'_>, attempt: &Attempt, error: &Error) -> Decision {
             v,
             &format!("what its call did is not known yet; its replay: {error}"),
         ),
-        Listed::Gaps(error) => wait(v, &not_listed(error)),
+        Listed::Gaps(error) => unlisted(error),
     }
 }
 
@@ -372,8 +372,10 @@ fn wait(v: &NodeView<'_>, why: &str) -> Decision {
     }
 }
 
-fn not_listed(error: &Error) -> String {
-    format!("its provider could not be listed: {error}")
+fn unlisted(error: &Error) -> Decision {
+    Decision::Unlisted {
+        why: format!("its provider could not be listed: {error}"),
+    }
 }
 
 /// Why it is not up at its deadline: an old machine in the way is a conflict,

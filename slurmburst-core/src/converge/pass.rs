@@ -136,6 +136,10 @@ impl Converger {
             };
             match self.decide_one(wish, l, &tried, clouds, slurm) {
                 Decision::Wait { until_ms, .. } => self.wait_until(wish, until_ms),
+                Decision::Unlisted { .. } => {
+                    let at = self.agenda.back_off(&wish.node, self.clock.now_ms(), 0);
+                    self.wait_until(wish, at);
+                }
                 decision => plan.push(wish.clone(), decision, tried),
             }
         }

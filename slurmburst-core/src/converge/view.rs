@@ -92,6 +92,12 @@ pub enum Decision {
         /// What for.
         why: String,
     },
+    /// Look again, less and less often: a cloud that has to be listed for this
+    /// does not answer.
+    Unlisted {
+        /// Why not.
+        why: String,
+    },
     /// It cannot come up. Slurm has to be told.
     Fail(Error),
     /// Slurm wants the node up by now: the suspend is overtaken.
