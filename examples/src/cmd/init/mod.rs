@@ -32,7 +32,7 @@ once, here. Never change it while nodes are up: they would no longer be ours.
 
 EXAMPLES
     slurmburst init
-    slurmburst init --cluster hpc1 --hostlist 'c[1-100]' --out /root/hpc1
+    slurmburst init --cluster hpc1 --hostlist 'c[1-100]' --out ./hpc1
 
 EXIT STATUS
     0   written
