@@ -26,7 +26,10 @@ fn node() -> NodeName {
 }
 
 fn errors() -> impl Strategy<Value = Error> {
-    (select(&ErrorKind::ALL[..]), select(&[Effect::None, Effect::Unknown][..]))
+    (
+        select(&ErrorKind::ALL[..]),
+        select(&[Effect::None, Effect::Unknown][..]),
+    )
         .prop_map(|(kind, effect)| Error::new(kind, "x").effect(effect))
 }
 
@@ -191,8 +194,14 @@ prop_compose! {
 impl World {
     fn decide(&self) -> Decision {
         let downs: Vec<&Attempt> = self.downs.iter().collect();
-        let seen: Vec<Seen<'_>> =
-            self.seen.iter().map(|instance| Seen { provider: "here", instance }).collect();
+        let seen: Vec<Seen<'_>> = self
+            .seen
+            .iter()
+            .map(|instance| Seen {
+                provider: "here",
+                instance,
+            })
+            .collect();
         decide(&NodeView {
             now_ms: NOW,
             wish: &self.wish,

@@ -45,7 +45,11 @@ fn case(direction: Direction, program: Program) -> Case {
         wish: Wish {
             node: node(),
             generation: Generation(WISH),
-            floor: Generation(if direction == Direction::Up { FLOOR } else { WISH }),
+            floor: Generation(if direction == Direction::Up {
+                FLOOR
+            } else {
+                WISH
+            }),
             direction,
             deadline_ms: NOW + 60_000,
             created_ms: NOW - 10_000,
@@ -96,7 +100,9 @@ impl Case {
         self
     }
     fn by_hand(mut self) -> Case {
-        self.seen.iter_mut().for_each(|i| (i.owner, i.call) = (Owner::Adopted, None));
+        self.seen
+            .iter_mut()
+            .for_each(|i| (i.owner, i.call) = (Owner::Adopted, None));
         self
     }
     fn keeps_disks(mut self) -> Case {
@@ -104,7 +110,10 @@ impl Case {
         self
     }
     fn tried(mut self, kind: ErrorKind) -> Case {
-        self.tried.push(Tried { placement: "p".into(), error: error(kind) });
+        self.tried.push(Tried {
+            placement: "p".into(),
+            error: error(kind),
+        });
         self
     }
     fn gap(mut self, kind: ErrorKind) -> Case {
@@ -118,8 +127,14 @@ impl Case {
 
     fn decide(&self) -> Decision {
         let downs: Vec<&Attempt> = self.downs.iter().collect();
-        let seen: Vec<Seen<'_>> =
-            self.seen.iter().map(|instance| Seen { provider: "here", instance }).collect();
+        let seen: Vec<Seen<'_>> = self
+            .seen
+            .iter()
+            .map(|instance| Seen {
+                provider: "here",
+                instance,
+            })
+            .collect();
         decide(&NodeView {
             now_ms: NOW,
             wish: &self.wish,
@@ -139,7 +154,10 @@ impl Case {
     fn waits(&self) {
         let decision = self.decide();
         let waits = matches!(decision, Decision::Wait { until_ms, .. } if until_ms > NOW);
-        assert!(waits || matches!(decision, Decision::Unlisted { .. }), "{decision:?}");
+        assert!(
+            waits || matches!(decision, Decision::Unlisted { .. }),
+            "{decision:?}"
+        );
     }
 
     fn fails(&self) -> ErrorKind {
@@ -202,7 +220,11 @@ fn pending(seconds: u64) -> AttemptState {
 }
 
 fn target(mode: DownMode) -> Target {
-    Target { provider: "here".into(), instance: Some("i-1".into()), mode }
+    Target {
+        provider: "here".into(),
+        instance: Some("i-1".into()),
+        mode,
+    }
 }
 
 fn terminates() -> Decision {
@@ -223,13 +245,21 @@ fn nothing_in_the_way_is_placed() {
     assert_eq!(up().decide(), Decision::Place);
     assert_eq!(up().sees(OLD, Terminated).decide(), Decision::Place);
     assert_eq!(up().tried(ErrorKind::Capacity).decide(), Decision::Place);
-    assert_eq!(up().sees(OLD, Stopped).keeps_disks().decide(), Decision::Place);
+    assert_eq!(
+        up().sees(OLD, Stopped).keeps_disks().decide(),
+        Decision::Place
+    );
 }
 
 #[test]
 fn what_is_done_for_this_wish_is_settled_however_late() {
     assert_eq!(up().attempt(WISH, Done).late().decide(), Decision::Settle);
-    assert_eq!(up().attempt(WISH, Done).slurm("IDLE+CLOUD+POWERING_UP").decide(), Decision::Settle);
+    assert_eq!(
+        up().attempt(WISH, Done)
+            .slurm("IDLE+CLOUD+POWERING_UP")
+            .decide(),
+        Decision::Settle
+    );
 }
 
 #[test]
@@ -240,33 +270,66 @@ fn late_and_slurm_says_nothing_is_waited_for() {
 
 #[test]
 fn late_and_taken_by_slurm_is_settled_unless_an_old_machine_is_left() {
-    assert_eq!(up().attempt(WISH, accepted()).late().slurm("MIXED+CLOUD").decide(), Decision::Settle);
-    assert_eq!(up().attempt(OLD, Done).late().slurm("MIXED+CLOUD").fails(), ErrorKind::Conflict);
-    assert_eq!(up().sees(OLD, Running).late().slurm("MIXED+CLOUD").fails(), ErrorKind::Timeout);
+    assert_eq!(
+        up().attempt(WISH, accepted())
+            .late()
+            .slurm("MIXED+CLOUD")
+            .decide(),
+        Decision::Settle
+    );
+    assert_eq!(
+        up().attempt(OLD, Done).late().slurm("MIXED+CLOUD").fails(),
+        ErrorKind::Conflict
+    );
+    assert_eq!(
+        up().sees(OLD, Running).late().slurm("MIXED+CLOUD").fails(),
+        ErrorKind::Timeout
+    );
 }
 
 #[test]
 fn late_and_awaited_by_slurm_fails() {
     let waits = "IDLE+CLOUD+NOT_RESPONDING+POWERING_UP";
     assert_eq!(up().late().slurm(waits).fails(), ErrorKind::Timeout);
-    assert_eq!(up().attempt(WISH, Unknown).late().slurm(waits).fails(), ErrorKind::Timeout);
-    assert_eq!(up().sees(OLD, Terminating).late().slurm(waits).fails(), ErrorKind::Conflict);
-    assert_eq!(up().went_down(accepted()).late().slurm(waits).fails(), ErrorKind::Conflict);
-    assert_eq!(up().tried(ErrorKind::Conflict).late().slurm(waits).fails(), ErrorKind::Conflict);
-    let hidden = Case { answered: true, ..up().late() };
+    assert_eq!(
+        up().attempt(WISH, Unknown).late().slurm(waits).fails(),
+        ErrorKind::Timeout
+    );
+    assert_eq!(
+        up().sees(OLD, Terminating).late().slurm(waits).fails(),
+        ErrorKind::Conflict
+    );
+    assert_eq!(
+        up().went_down(accepted()).late().slurm(waits).fails(),
+        ErrorKind::Conflict
+    );
+    assert_eq!(
+        up().tried(ErrorKind::Conflict).late().slurm(waits).fails(),
+        ErrorKind::Conflict
+    );
+    let hidden = Case {
+        answered: true,
+        ..up().late()
+    };
     assert_eq!(hidden.fails(), ErrorKind::Timeout, "Slurm does not show it");
 }
 
 #[test]
 fn a_power_down_under_way_is_followed_first() {
-    assert_eq!(up().went_down(accepted()).decide(), Decision::Poll(Direction::Down));
+    assert_eq!(
+        up().went_down(accepted()).decide(),
+        Decision::Poll(Direction::Down)
+    );
     up().went_down(pending(60)).waits();
 }
 
 #[test]
 fn an_unknown_effect_is_replayed() {
     assert_eq!(up().attempt(WISH, Unknown).decide(), Decision::Replay);
-    assert_eq!(up().attempt(OLD, Unknown).sees(OLD, Running).decide(), Decision::Replay);
+    assert_eq!(
+        up().attempt(OLD, Unknown).sees(OLD, Running).decide(),
+        Decision::Replay
+    );
 }
 
 #[test]
@@ -278,8 +341,14 @@ fn after_a_refused_replay_the_listing_tells() {
     case().waits();
     case().gap(ErrorKind::Unavailable).waits();
     let mut long_ago = case();
-    long_ago.up.iter_mut().for_each(|a| a.updated_ms = NOW - 10_000);
-    assert_eq!(long_ago.decide(), Decision::Conclude(error(ErrorKind::Invalid)));
+    long_ago
+        .up
+        .iter_mut()
+        .for_each(|a| a.updated_ms = NOW - 10_000);
+    assert_eq!(
+        long_ago.decide(),
+        Decision::Conclude(error(ErrorKind::Invalid))
+    );
     long_ago.consistency_ms = 20_000;
     long_ago.waits();
 }
@@ -294,7 +363,10 @@ fn what_is_older_than_the_last_wish_down_goes_first() {
 
 #[test]
 fn accepted_is_polled_when_it_is_time() {
-    assert_eq!(up().attempt(WISH, accepted()).decide(), Decision::Poll(Direction::Up));
+    assert_eq!(
+        up().attempt(WISH, accepted()).decide(),
+        Decision::Poll(Direction::Up)
+    );
     up().attempt(WISH, pending(60)).waits();
 }
 
@@ -340,34 +412,63 @@ fn what_is_not_ours_to_delete_is_deallocated() {
     assert_eq!(up().sees(OLD, Running).by_hand().decide(), deallocates());
     assert_eq!(up().sees(OLD, Stopped).by_hand().decide(), Decision::Place);
     assert_eq!(down().sees(OLD, Running).by_hand().decide(), deallocates());
-    assert_eq!(down().sees(OLD, Stopped).by_hand().decide(), Decision::Settle);
+    assert_eq!(
+        down().sees(OLD, Stopped).by_hand().decide(),
+        Decision::Settle
+    );
     let mut recorded = down().attempt(OLD, Done).sees(OLD, Running).by_hand();
     assert_eq!(recorded.decide(), deallocates(), "whatever the ledger says");
     recorded.up.iter_mut().for_each(|a| a.instance = None);
-    let Decision::PowerDown(targets) = recorded.decide() else { panic!() };
-    assert!(targets.iter().all(|t| t.mode == DownMode::Deallocate), "{targets:?}");
+    let Decision::PowerDown(targets) = recorded.decide() else {
+        panic!()
+    };
+    assert!(
+        targets.iter().all(|t| t.mode == DownMode::Deallocate),
+        "{targets:?}"
+    );
 }
 
 #[test]
 fn a_power_down_that_the_listing_does_not_show_yet_is_not_sent_again() {
-    let case = |state, consistency_ms| Case { consistency_ms, ..up().sees(OLD, Running).went_down(state) };
+    let case = |state, consistency_ms| Case {
+        consistency_ms,
+        ..up().sees(OLD, Running).went_down(state)
+    };
     case(Done, 30_000).waits();
     assert_eq!(case(Done, 0).decide(), terminates());
     assert_eq!(case(Unknown, 30_000).decide(), terminates());
-    let case = |state, consistency_ms| Case { consistency_ms, ..down().sees(OLD, Running).went_down(state) };
+    let case = |state, consistency_ms| Case {
+        consistency_ms,
+        ..down().sees(OLD, Running).went_down(state)
+    };
     case(Done, 30_000).waits();
     assert_eq!(case(Done, 0).decide(), terminates());
-    assert_eq!(case(accepted(), 0).decide(), Decision::Poll(Direction::Down));
+    assert_eq!(
+        case(accepted(), 0).decide(),
+        Decision::Poll(Direction::Down)
+    );
 }
 
 #[test]
 fn a_suspend_yields_to_a_power_up_that_slurm_shows() {
     let shows = |state| down().sees(OLD, Running).slurm(state).decide();
-    assert_eq!(shows("MIXED+CLOUD+NOT_RESPONDING+POWERING_UP"), Decision::Yield);
-    for state in ["IDLE+CLOUD", "IDLE+CLOUD+POWERING_DOWN", "DOWN+CLOUD+POWERING_UP", "IDLE+POWERED_DOWN+POWER_UP"] {
+    assert_eq!(
+        shows("MIXED+CLOUD+NOT_RESPONDING+POWERING_UP"),
+        Decision::Yield
+    );
+    for state in [
+        "IDLE+CLOUD",
+        "IDLE+CLOUD+POWERING_DOWN",
+        "DOWN+CLOUD+POWERING_UP",
+        "IDLE+POWERED_DOWN+POWER_UP",
+    ] {
         assert_eq!(shows(state), terminates(), "{state}");
     }
-    assert_eq!(down().sees(OLD, Running).decide(), terminates(), "no answer means obey");
+    assert_eq!(
+        down().sees(OLD, Running).decide(),
+        terminates(),
+        "no answer means obey"
+    );
     let mut fail = case(Direction::Down, Program::ResumeFail).sees(OLD, Running);
     fail.slurm = Some(NodeState::parse("MIXED+CLOUD+POWERING_UP"));
     assert_eq!(fail.decide(), terminates(), "only a suspend is overtaken");
@@ -376,23 +477,41 @@ fn a_suspend_yields_to_a_power_up_that_slurm_shows() {
 #[test]
 fn down_and_not_known_whether_there_is_anything() {
     assert_eq!(down().attempt(OLD, Unknown).decide(), Decision::Replay);
-    assert_eq!(down().attempt(OLD, Unknown).sees(OLD, Running).decide(), terminates());
+    assert_eq!(
+        down().attempt(OLD, Unknown).sees(OLD, Running).decide(),
+        terminates()
+    );
     down().attempt(OLD, Unknown).replay_refused().waits();
     let mut long_ago = down().attempt(OLD, Unknown).replay_refused();
     long_ago.up.iter_mut().for_each(|a| a.updated_ms = 0);
-    assert_eq!(long_ago.decide(), Decision::Conclude(error(ErrorKind::Invalid)));
+    assert_eq!(
+        long_ago.decide(),
+        Decision::Conclude(error(ErrorKind::Invalid))
+    );
 }
 
 #[test]
 fn down_takes_what_is_listed_and_what_is_recorded() {
     assert_eq!(down().attempt(OLD, Done).decide(), terminates());
-    assert_eq!(down().attempt(OLD, accepted()).gap(ErrorKind::Unavailable).decide(), terminates());
+    assert_eq!(
+        down()
+            .attempt(OLD, accepted())
+            .gap(ErrorKind::Unavailable)
+            .decide(),
+        terminates()
+    );
     assert_eq!(down().sees(OLD, Failed).decide(), terminates());
     assert_eq!(down().sees(OLD, Stopped).decide(), terminates());
-    assert_eq!(down().sees(OLD, StoppedBilled).keeps_disks().decide(), deallocates());
+    assert_eq!(
+        down().sees(OLD, StoppedBilled).keeps_disks().decide(),
+        deallocates()
+    );
     let mut nameless = down().attempt(OLD, Done);
     nameless.up.iter_mut().for_each(|a| a.instance = None);
-    let by_name = Target { instance: None, ..target(DownMode::Terminate) };
+    let by_name = Target {
+        instance: None,
+        ..target(DownMode::Terminate)
+    };
     assert_eq!(nameless.decide(), Decision::PowerDown(vec![by_name]));
 }
 
@@ -400,14 +519,23 @@ fn down_takes_what_is_listed_and_what_is_recorded() {
 fn down_and_dying_is_waited_for() {
     down().sees(OLD, Terminating).waits();
     down().attempt(OLD, Done).sees(OLD, Stopping).waits();
-    assert_eq!(down().sees(OLD, Terminating).went_down(accepted()).decide(), Decision::Poll(Direction::Down));
+    assert_eq!(
+        down().sees(OLD, Terminating).went_down(accepted()).decide(),
+        Decision::Poll(Direction::Down)
+    );
 }
 
 #[test]
 fn down_is_settled_by_a_complete_listing_alone() {
     assert_eq!(down().decide(), Decision::Settle);
     assert_eq!(down().sees(OLD, Terminated).decide(), Decision::Settle);
-    assert_eq!(down().attempt(OLD, Done).sees(OLD, Terminated).decide(), Decision::Settle);
-    assert_eq!(down().sees(OLD, Stopped).keeps_disks().decide(), Decision::Settle);
+    assert_eq!(
+        down().attempt(OLD, Done).sees(OLD, Terminated).decide(),
+        Decision::Settle
+    );
+    assert_eq!(
+        down().sees(OLD, Stopped).keeps_disks().decide(),
+        Decision::Settle
+    );
     down().gap(ErrorKind::Auth).waits();
 }

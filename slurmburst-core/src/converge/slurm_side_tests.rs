@@ -36,7 +36,10 @@ fn wish(direction: Direction, generation: i64, settled: bool) -> Wish {
         deadline_ms: 0,
         created_ms: 0,
         program: Program::Resume,
-        settled: settled.then_some(Settled { at_ms: 0, result: Ok(()) }),
+        settled: settled.then_some(Settled {
+            at_ms: 0,
+            result: Ok(()),
+        }),
     }
 }
 
@@ -61,27 +64,51 @@ fn the_only_order_that_works() {
     assert_eq!(look(&step(Await), ASKED, None), Soon);
     assert_eq!(look(&step(Await), UP, None), Soon, "not noticed yet");
     assert_eq!(look(&step(Await), GOING, None), Down, "not before it shows");
-    assert_eq!(look(&step(Await), OFF, None), Down, "DOWN was lost, or it went fast");
-    assert_eq!(look(&step(Await), "DOWN+CLOUD+POWERING_DOWN", Some(REASON)), MarkDecision::Step(Hold));
-    assert_eq!(look(&step(Hold), "DOWN+CLOUD+POWERING_DOWN", Some(REASON)), Later);
+    assert_eq!(
+        look(&step(Await), OFF, None),
+        Down,
+        "DOWN was lost, or it went fast"
+    );
+    assert_eq!(
+        look(&step(Await), "DOWN+CLOUD+POWERING_DOWN", Some(REASON)),
+        MarkDecision::Step(Hold)
+    );
+    assert_eq!(
+        look(&step(Hold), "DOWN+CLOUD+POWERING_DOWN", Some(REASON)),
+        Later
+    );
     assert_eq!(look(&step(Hold), OUT, Some(REASON)), Later);
     assert_eq!(look(&mark(Hold, NOW), OUT, Some(REASON)), Return);
-    assert_eq!(look(&mark(Hold, NOW), "DOWN+CLOUD+POWERING_DOWN", Some(REASON)), Soon);
+    assert_eq!(
+        look(&mark(Hold, NOW), "DOWN+CLOUD+POWERING_DOWN", Some(REASON)),
+        Soon
+    );
 }
 
 #[test]
 fn a_node_that_goes_down_by_itself_is_not_forced() {
     for state in [GOING, OFF] {
-        assert_eq!(look(&mark(MarkStep::Force, LATER), state, None), MarkDecision::Step(Await));
+        assert_eq!(
+            look(&mark(MarkStep::Force, LATER), state, None),
+            MarkDecision::Step(Await)
+        );
     }
 }
 
 #[test]
 fn a_node_that_came_up_after_all_is_left_alone() {
     for state in ["IDLE+CLOUD", "ALLOCATED+CLOUD", "IDLE+CLOUD+NOT_RESPONDING"] {
-        assert_eq!(look(&mark(MarkStep::Force, LATER), state, None), Forget, "{state}");
+        assert_eq!(
+            look(&mark(MarkStep::Force, LATER), state, None),
+            Forget,
+            "{state}"
+        );
         assert_eq!(look(&mark(Await, LATER), state, None), Forget, "{state}");
-        assert_eq!(look(&mark(Hold, LATER), state, Some(REASON)), Forget, "{state}");
+        assert_eq!(
+            look(&mark(Hold, LATER), state, Some(REASON)),
+            Forget,
+            "{state}"
+        );
     }
 }
 
@@ -94,12 +121,18 @@ fn without_a_cool_off_it_is_forced_and_no_more() {
 #[test]
 fn a_cool_off_that_ended_before_it_was_told_needs_no_mark_or_returns() {
     assert_eq!(look(&mark(Await, NOW - 1), OFF, None), Forget);
-    assert_eq!(look(&mark(Await, NOW - 1), OUT, Some(REASON)), MarkDecision::Step(Hold));
+    assert_eq!(
+        look(&mark(Await, NOW - 1), OUT, Some(REASON)),
+        MarkDecision::Step(Hold)
+    );
 }
 
 #[test]
 fn a_lost_instance_forces_a_node_that_is_up() {
-    let mark = Mark { kind: ErrorKind::NotFound, ..mark(MarkStep::Force, 0) };
+    let mark = Mark {
+        kind: ErrorKind::NotFound,
+        ..mark(MarkStep::Force, 0)
+    };
     assert_eq!(look(&mark, "MIXED+CLOUD+NOT_RESPONDING", None), Force);
     assert_eq!(look(&mark, "MIXED+CLOUD", None), Forget, "it responds");
 }
@@ -107,9 +140,18 @@ fn a_lost_instance_forces_a_node_that_is_up() {
 #[test]
 fn an_administrators_down_is_never_touched() {
     for step in [MarkStep::Force, Await, Hold] {
-        for state in ["DOWN+CLOUD", "DOWN+CLOUD+POWERING_UP", "DOWN+CLOUD+POWERING_DOWN", OUT] {
+        for state in [
+            "DOWN+CLOUD",
+            "DOWN+CLOUD+POWERING_UP",
+            "DOWN+CLOUD+POWERING_DOWN",
+            OUT,
+        ] {
             for reason in [Some("fan broken"), None] {
-                assert_eq!(look(&mark(step, NOW), state, reason), Forget, "{step:?} {state}");
+                assert_eq!(
+                    look(&mark(step, NOW), state, reason),
+                    Forget,
+                    "{step:?} {state}"
+                );
             }
         }
     }
@@ -121,12 +163,24 @@ fn a_newer_power_up_ends_it_however_it_ended() {
         for settled in [false, true] {
             let newer = wish(Direction::Up, 11, settled);
             let state = NodeState::parse(UP);
-            assert_eq!(decide_mark(&mark(step, LATER), Some(&newer), &state, None, NOW), Forget);
+            assert_eq!(
+                decide_mark(&mark(step, LATER), Some(&newer), &state, None, NOW),
+                Forget
+            );
         }
     }
     let suspend = wish(Direction::Down, 11, false);
     let state = NodeState::parse(UP);
-    assert_eq!(decide_mark(&mark(MarkStep::Force, LATER), Some(&suspend), &state, None, NOW), Force);
+    assert_eq!(
+        decide_mark(
+            &mark(MarkStep::Force, LATER),
+            Some(&suspend),
+            &state,
+            None,
+            NOW
+        ),
+        Force
+    );
 }
 
 #[test]
@@ -190,11 +244,29 @@ use Owner::{Adopted, Created, Matched};
 #[test]
 fn an_orphan_is_what_slurm_positively_does_not_want() {
     for state in [OFF, GOING, OUT] {
-        assert_eq!(seen(state, None).with(Created, Running).look(), Some(Anomaly::Orphan), "{state}");
-        assert_eq!(seen(state, None).with(Adopted, Running).look(), Some(Anomaly::Orphan), "{state}");
+        assert_eq!(
+            seen(state, None).with(Created, Running).look(),
+            Some(Anomaly::Orphan),
+            "{state}"
+        );
+        assert_eq!(
+            seen(state, None).with(Adopted, Running).look(),
+            Some(Anomaly::Orphan),
+            "{state}"
+        );
     }
-    for state in ["IDLE+CLOUD", "DOWN+CLOUD", UP, "IDLE+CLOUD+POWER_UP+POWERED_DOWN", ASKED] {
-        assert_ne!(seen(state, None).with(Created, Running).look(), Some(Anomaly::Orphan), "{state}");
+    for state in [
+        "IDLE+CLOUD",
+        "DOWN+CLOUD",
+        UP,
+        "IDLE+CLOUD+POWER_UP+POWERED_DOWN",
+        ASKED,
+    ] {
+        assert_ne!(
+            seen(state, None).with(Created, Running).look(),
+            Some(Anomaly::Orphan),
+            "{state}"
+        );
     }
 }
 
@@ -203,12 +275,25 @@ fn what_is_no_orphan() {
     let mut hidden = seen(OFF, None).with(Created, Running);
     hidden.slurm = None;
     assert_eq!(hidden.look(), None, "a node that Slurm does not show");
-    assert_eq!(seen(OFF, None).with(Matched, Running).look(), None, "what was only matched");
-    assert_eq!(seen(OFF, None).with(Created, Stopped).look(), None, "what costs nothing");
-    let gaps = Seen { listed: false, ..seen(OFF, None).with(Created, Running) };
+    assert_eq!(
+        seen(OFF, None).with(Matched, Running).look(),
+        None,
+        "what was only matched"
+    );
+    assert_eq!(
+        seen(OFF, None).with(Created, Stopped).look(),
+        None,
+        "what costs nothing"
+    );
+    let gaps = Seen {
+        listed: false,
+        ..seen(OFF, None).with(Created, Running)
+    };
     assert_eq!(gaps.look(), None, "a cloud with gaps");
     for direction in [Direction::Up, Direction::Down] {
-        let open = seen(OFF, None).with(Created, Running).wished(direction, false);
+        let open = seen(OFF, None)
+            .with(Created, Running)
+            .wished(direction, false);
         assert_eq!(open.look(), None, "a wish that is being worked at");
     }
 }
@@ -217,32 +302,82 @@ fn what_is_no_orphan() {
 fn an_unbacked_node_has_no_machine_and_does_not_respond() {
     let state = "MIXED+CLOUD+NOT_RESPONDING";
     assert_eq!(seen(state, None).look(), Some(Anomaly::Unbacked));
-    assert_eq!(seen(state, None).with(Matched, Stopped).look(), Some(Anomaly::Unbacked));
+    assert_eq!(
+        seen(state, None).with(Matched, Stopped).look(),
+        Some(Anomaly::Unbacked)
+    );
     assert_eq!(seen(state, None).with(Created, Running).look(), None);
     assert_eq!(seen("MIXED+CLOUD", None).look(), None, "Slurm hears of it");
-    assert_eq!(seen("DOWN+CLOUD+NOT_RESPONDING", None).look(), None, "somebody's DOWN");
-    assert_eq!(Seen { listed: false, ..seen(state, None) }.look(), None);
-    assert_eq!(Seen { marked: true, ..seen(state, None) }.look(), None);
+    assert_eq!(
+        seen("DOWN+CLOUD+NOT_RESPONDING", None).look(),
+        None,
+        "somebody's DOWN"
+    );
+    assert_eq!(
+        Seen {
+            listed: false,
+            ..seen(state, None)
+        }
+        .look(),
+        None
+    );
+    assert_eq!(
+        Seen {
+            marked: true,
+            ..seen(state, None)
+        }
+        .look(),
+        None
+    );
 }
 
 #[test]
 fn a_lost_power_up_is_one_that_nobody_was_told_of() {
     assert_eq!(seen(UP, None).look(), Some(Anomaly::LostPowerUp));
-    assert_eq!(seen(UP, None).wished(Direction::Down, true).look(), Some(Anomaly::LostPowerUp));
+    assert_eq!(
+        seen(UP, None).wished(Direction::Down, true).look(),
+        Some(Anomaly::LostPowerUp)
+    );
     assert_eq!(seen(UP, None).wished(Direction::Up, true).look(), None);
-    assert_eq!(Seen { marked: true, ..seen(UP, None) }.look(), None, "it failed, and Slurm is told");
+    assert_eq!(
+        Seen {
+            marked: true,
+            ..seen(UP, None)
+        }
+        .look(),
+        None,
+        "it failed, and Slurm is told"
+    );
     assert_eq!(seen("DOWN+CLOUD+POWERING_UP", None).look(), None);
 }
 
 #[test]
 fn out_of_service_is_ours_only_by_its_reason() {
     assert_eq!(seen(OUT, Some(REASON)).look(), Some(Anomaly::LostMark));
-    assert_eq!(Seen { marked: true, ..seen(OUT, Some(REASON)) }.look(), None);
-    assert_eq!(seen("DOWN+CLOUD", Some(REASON)).look(), None, "not powered down yet");
+    assert_eq!(
+        Seen {
+            marked: true,
+            ..seen(OUT, Some(REASON))
+        }
+        .look(),
+        None
+    );
+    assert_eq!(
+        seen("DOWN+CLOUD", Some(REASON)).look(),
+        None,
+        "not powered down yet"
+    );
     assert_eq!(seen(OUT, Some("fan broken")).look(), None);
     let timed_out = seen(OUT, Some("ResumeTimeout reached"));
     assert_eq!(timed_out.look(), None, "no attempt of ours");
     let ours = timed_out.wished(Direction::Down, true);
     assert_eq!(ours.look(), Some(Anomaly::TimedOut));
-    assert_eq!(Seen { listed: false, ..ours }.look(), None);
+    assert_eq!(
+        Seen {
+            listed: false,
+            ..ours
+        }
+        .look(),
+        None
+    );
 }
