@@ -204,7 +204,7 @@ core_alone() {
   cp -rp slurmburst-core examples docs Cargo.lock clippy.toml "$copy/"
   # Without the facade, and without the packages that are not there.
   sed -e '/^\[package\]/,/^\[profile/{/^\[profile/!d}' -e 's/^members = .*/members = ["slurmburst-core"]/' \
-    -e '/path = "backends/d' -e '/path = "\."/d' Cargo.toml >"$copy/Cargo.toml"
+    -e '/^default-members/d' -e '/path = "backends/d' -e '/path = "\."/d' Cargo.toml >"$copy/Cargo.toml"
   cd "$copy"
   if have_nextest; then
     cargo nextest run --offline -p slurmburst-core --all-features --status-level fail
