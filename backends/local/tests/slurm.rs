@@ -36,7 +36,7 @@ impl Cluster {
             "/usr/bin/scontrol",
         ]
         .into_iter()
-        .filter(|p| !PathBuf::from(p).exists())
+        .filter(|p| !PathBuf::from(p).is_file())
         .collect();
         let root = nix::unistd::geteuid().is_root();
         if !missing.is_empty() || !root {
