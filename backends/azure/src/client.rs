@@ -1,0 +1,431 @@
+//! A small Resource Manager client: one request, one answer, no retries.
+//!
+//! It sends over azure_core's pipeline, which adds the token; it adds what the
+//! project needs of a client: a deadline, the refusals told apart, and a token
+//! that goes to no host but Resource Manager's.
+
+use std::fmt;
+use std::fs;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use azure_core::credentials::TokenCredential;
+use azure_core::error::ErrorKind as SdkKind;
+use azure_core::http::headers::{HeaderName, Headers};
+use azure_core::http::policies::Policy;
+use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
+use azure_core::http::{
+    ClientOptions, Context as SdkContext, HttpClient, Method, Pipeline, PipelineSendOptions,
+    Request, RetryOptions, Transport, Url,
+};
+use azure_core::time::{OffsetDateTime, parse_rfc7231};
+use serde_json::Value;
+use slurmburst_core::error::{Effect, Error, ErrorKind, Result};
+use slurmburst_core::provider::Context;
+use tokio::sync::RwLock;
+use tokio::time::timeout_at;
+
+use crate::api::{self, Paged, Unreadable};
+use crate::auth;
+use crate::config::AzureConfig;
+use crate::error::{Refused, refused, unreadable};
+use crate::pace::{Class, Pace};
+
+const CONNECT: Duration = Duration::from_secs(15);
+const READ: Duration = Duration::from_secs(60);
+
+/// More pages than any list has; a server that never ends must not keep us.
+const MOST_PAGES: usize = 10_000;
+
+/// What is asked of Resource Manager.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    /// What it is for, for errors: `create c1`.
+    pub(crate) what: &'a str,
+    pub(crate) method: Method,
+    pub(crate) url: &'a str,
+    pub(crate) body: Option<&'a Value>,
+    /// Only if there is nothing of that name.
+    pub(crate) if_absent: bool,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn new(what: &'a str, method: Method, url: &'a str) -> Ask<'a> {
+        Ask {
+            what,
+            method,
+            url,
+            body: None,
+            if_absent: false,
+        }
+    }
+}
+
+/// An answer that is no refusal.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    /// Where to ask how far it has come. Used as it is: it is signed.
+    pub(crate) operation: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) request_id: Option<String>,
+}
+
+/// A transport of the caller's, and a credential where it does not answer for
+/// the token service too.
+pub(crate) type Given = (Arc<dyn HttpClient>, Option<Arc<dyn TokenCredential>>);
+
+/// Resource Manager, as this provider is allowed to see it.
+pub(crate) struct Client {
+    config: Arc<AzureConfig>,
+    endpoint: Option<Url>,
+    /// Given by a test; otherwise made when first needed.
+    given: Option<Given>,
+    transport: OnceLock<Arc<dyn HttpClient>>,
+    /// With the credential in it. Made anew when a token has run out.
+    pipeline: RwLock<Option<Arc<Pipeline>>>,
+    pace: Pace,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("endpoint", &self.config.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(crate) fn new(config: Arc<AzureConfig>, given: Option<Given>) -> Client {
+        Client {
+            endpoint: Url::parse(&config.endpoint).ok(),
+            config,
+            given,
+            transport: OnceLock::new(),
+            pipeline: RwLock::new(None),
+            pace: Pace::default(),
+        }
+    }
+
+    /// Asks, until the deadline.
+    pub(crate) async fn ask(&self, cx: &Context, ask: &Ask<'_>) -> Result<Reply> {
+        self.ours(ask.url, ask.what)?;
+        let class = Class::of(ask.method);
+        match timeout_at(cx.deadline(), self.pace.turn(class)).await {
+            Ok(turn) => turn?,
+            // Not sent yet.
+            Err(_) => return Err(too_late(ask.what).effect(Effect::None)),
+        }
+        let sent = timeout_at(cx.deadline(), self.send(ask)).await;
+        sent.unwrap_or_else(|_| Err(too_late(ask.what)))
+    }
+
+    async fn send(&self, ask: &Ask<'_>) -> Result<Reply> {
+        let pipeline = self.pipeline(ask.what).await?;
+        match self.send_once(&pipeline, ask).await {
+            // The token ran out under way: Azure did nothing, and a new one will do.
+            Err(error) if error.cloud_code() == Some("ExpiredAuthenticationToken") => {
+                let mut held = self.pipeline.write().await;
+                if held.as_ref().is_some_and(|p| Arc::ptr_eq(p, &pipeline)) {
+                    *held = None;
+                }
+                drop(held);
+                let fresh = self.pipeline(ask.what).await?;
+                self.send_once(&fresh, ask).await
+            }
+            other => other,
+        }
+    }
+
+    async fn send_once(&self, pipeline: &Pipeline, ask: &Ask<'_>) -> Result<Reply> {
+        let url = Url::parse(ask.url).map_err(|e| bad_url(ask.what, &e.to_string()))?;
+        let mut request = Request::new(url, ask.method);
+        request.insert_header("accept", "application/json");
+        if ask.if_absent {
+            request.insert_header("if-none-match", "*");
+        }
+        match ask.body {
+            Some(body) => {
+                request.insert_header("content-type", "application/json");
+                request.set_body(body.to_string().into_bytes());
+            }
+            None if ask.method == Method::Post => request.insert_header("content-length", "0"),
+            None => {}
+        }
+        let raw = PipelineSendOptions {
+            skip_checks: true,
+            ..PipelineSendOptions::default()
+        };
+        let answer = pipeline
+            .send(&SdkContext::new(), &mut request, Some(raw))
+            .await;
+        let (status, headers, body) = answer.map_err(|e| unsent(ask.what, &e))?.deconstruct();
+        let status = u16::from(status);
+        let retry_after = retry_after(&headers);
+        let request_id = text(&headers, "x-ms-request-id");
+        self.pace.heard(Class::of(ask.method), &headers);
+        let body = body.as_ref().to_vec();
+        if !(200..300).contains(&status) {
+            let with = Refused {
+                status,
+                retry_after,
+                request_id: request_id.as_deref(),
+            };
+            let error = refused(ask.what, &with, &api::fault(&body));
+            if error.kind() == ErrorKind::Throttled {
+                self.pace.throttled(Class::of(ask.method), error.delay());
+            }
+            return Err(error);
+        }
+        // Not `Location`: it says that something has ended, and not how.
+        let operation = text(&headers, "azure-asyncoperation");
+        Ok(Reply {
+            status,
+            body,
+            operation,
+            retry_after,
+            request_id,
+        })
+    }
+
+    /// GET, read by `parse`.
+    pub(crate) async fn get<T>(
+        &self,
+        cx: &Context,
+        what: &str,
+        url: &str,
+        parse: impl Fn(&[u8]) -> Result<T, Unreadable>,
+    ) -> Result<T> {
+        let reply = self.ask(cx, &Ask::new(what, Method::Get, url)).await?;
+        parse(&reply.body).map_err(|e| unreadable(what, &e))
+    }
+
+    /// GET, all pages.
+    pub(crate) async fn all<T>(
+        &self,
+        cx: &Context,
+        what: &str,
+        url: &str,
+        parse: impl Fn(&[u8]) -> Result<Paged<T>, Unreadable>,
+    ) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        let mut next = Some(url.to_owned());
+        for _ in 0..MOST_PAGES {
+            let Some(url) = next.take() else {
+                return Ok(all);
+            };
+            let (items, link) = self.get(cx, what, &url, &parse).await?;
+            all.extend(items);
+            if link.as_deref() == Some(&url) {
+                break;
+            }
+            next = link;
+        }
+        Err(Error::new(
+            ErrorKind::Unexpected,
+            format!("{what}: its pages do not end"),
+        ))
+    }
+
+    /// The token goes to Resource Manager and nowhere else, whatever an answer says.
+    fn ours(&self, url: &str, what: &str) -> Result<()> {
+        let url = Url::parse(url).map_err(|e| bad_url(what, &e.to_string()))?;
+        let same = self.endpoint.as_ref().is_some_and(|e| {
+            e.scheme() == url.scheme()
+                && e.host() == url.host()
+                && e.port_or_known_default() == url.port_or_known_default()
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if same {
+            return Ok(());
+        }
+        let host = url.host_str().unwrap_or("no host");
+        Err(bad_url(
+            what,
+            &format!(
+                "Azure named an address at {host}, which is not {}; the token is not sent there",
+                self.config.endpoint
+            ),
+        ))
+    }
+
+    async fn pipeline(&self, what: &str) -> Result<Arc<Pipeline>> {
+        if let Some(pipeline) = self.pipeline.read().await.as_ref() {
+            return Ok(Arc::clone(pipeline));
+        }
+        let mut held = self.pipeline.write().await;
+        if let Some(pipeline) = held.as_ref() {
+            return Ok(Arc::clone(pipeline));
+        }
+        let transport = self.transport()?;
+        let given = self
+            .given
+            .as_ref()
+            .and_then(|(_, credential)| credential.clone());
+        let credential = match given {
+            Some(credential) => credential,
+            None => auth::credential(&self.config, &transport).map_err(|e| unsent(what, &e))?,
+        };
+        let scope = format!("{}/.default", self.config.audience);
+        let bearer: Arc<dyn Policy> =
+            Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope]));
+        let options = ClientOptions {
+            retry: RetryOptions::none(),
+            transport: Some(Transport::new(transport)),
+            ..ClientOptions::default()
+        };
+        let name = option_env!("CARGO_PKG_NAME");
+        let version = option_env!("CARGO_PKG_VERSION");
+        let pipeline = Arc::new(Pipeline::new(
+            name,
+            version,
+            options,
+            Vec::new(),
+            vec![bearer],
+            None,
+        ));
+        *held = Some(Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+
+    fn transport(&self) -> Result<Arc<dyn HttpClient>> {
+        if let Some((transport, _)) = &self.given {
+            return Ok(Arc::clone(transport));
+        }
+        if let Some(transport) = self.transport.get() {
+            return Ok(Arc::clone(transport));
+        }
+        let made: Arc<dyn HttpClient> = Arc::new(http_client(&self.config)?);
+        Ok(Arc::clone(self.transport.get_or_init(|| made)))
+    }
+}
+
+fn http_client(config: &AzureConfig) -> Result<reqwest::Client> {
+    let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(READ)
+        // An answer does not say where the token goes next.
+        .redirect(reqwest::redirect::Policy::none());
+    if let Some(path) = &config.ca_bundle {
+        let what = |e: &dyn fmt::Display| invalid(format!("ca_bundle {}: {e}", path.display()));
+        let pem = fs::read(path).map_err(|e| what(&e))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| what(&e))?;
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder = match &config.proxy {
+        Some(proxy) => {
+            let all = reqwest::Proxy::all(proxy)
+                .map_err(|_| invalid("proxy: its address cannot be used".to_owned()))?;
+            // The metadata service, which knows the machine's identity, is on the machine.
+            let direct = reqwest::NoProxy::from_string("169.254.169.254,localhost,127.0.0.1");
+            builder.proxy(all.no_proxy(direct))
+        }
+        // Only what the site file says: the environment differs from program to program.
+        None => builder.no_proxy(),
+    };
+    builder
+        .build()
+        .map_err(|e| invalid(format!("the HTTPS client cannot be made: {e}")))
+}
+
+fn too_late(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        format!("{what}: no answer at the deadline"),
+    )
+}
+
+fn bad_url(what: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("{what}: {why}"))
+        .effect(Effect::None)
+        .code("ForeignAddress")
+}
+
+/// The SDK's errors: what did not come as an answer of Azure's.
+fn unsent(what: &str, error: &azure_core::Error) -> Error {
+    // Only its words: the answer inside may hold more than belongs in a log.
+    let said: String = error.to_string().chars().take(400).collect();
+    let said = said.lines().next().unwrap_or_default().to_owned();
+    match error.kind() {
+        SdkKind::Connection => Error::new(
+            ErrorKind::Connect,
+            format!("{what}: {said}: {}", root(error)),
+        ),
+        SdkKind::Credential => no_token(what, &said, error),
+        SdkKind::HttpResponse { status, .. } => Error::new(
+            ErrorKind::Unavailable,
+            format!("{what}: HTTP {status}: {said}"),
+        ),
+        // The request may have arrived.
+        SdkKind::Io => Error::new(
+            ErrorKind::Timeout,
+            format!("{what}: the connection broke: {}", root(error)),
+        ),
+        _ => Error::new(ErrorKind::Unexpected, format!("{what}: {said}")),
+    }
+}
+
+/// No token, so nothing was sent. Whether the credential is bad or its service
+/// was not reached is inside.
+fn no_token(what: &str, said: &str, error: &azure_core::Error) -> Error {
+    let mut inner: Option<&(dyn std::error::Error + 'static)> = error
+        .get_ref()
+        .map(|e| e as &(dyn std::error::Error + 'static));
+    let mut kind = ErrorKind::Auth;
+    while let Some(e) = inner {
+        if let Some(sdk) = e.downcast_ref::<azure_core::Error>() {
+            match sdk.kind() {
+                SdkKind::Connection | SdkKind::Io => kind = ErrorKind::Connect,
+                SdkKind::HttpResponse { status, .. } if u16::from(*status) >= 500 => {
+                    kind = ErrorKind::Unavailable;
+                }
+                SdkKind::HttpResponse { status, .. } if u16::from(*status) == 429 => {
+                    kind = ErrorKind::Throttled;
+                }
+                _ => {}
+            }
+        }
+        inner = e.source();
+    }
+    let hint = match kind {
+        ErrorKind::Auth => {
+            "; check auth, tenant_id and client_id, and whether the secret has expired"
+        }
+        _ => "; the service that gives tokens did not answer",
+    };
+    Error::new(kind, format!("{what}: no token: {said}{hint}"))
+        .effect(Effect::None)
+        .code("NoToken")
+}
+
+/// The innermost cause, which says most.
+fn root(error: &azure_core::Error) -> String {
+    let mut at: &dyn std::error::Error = error;
+    while let Some(inner) = at.source() {
+        at = inner;
+    }
+    at.to_string().chars().take(200).collect()
+}
+
+pub(crate) fn text(headers: &Headers, name: &'static str) -> Option<String> {
+    let value = headers.get_optional_str(&HeaderName::from_static(name))?;
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// How long Azure said to wait, in any of its ways.
+fn retry_after(headers: &Headers) -> Option<Duration> {
+    for name in ["retry-after-ms", "x-ms-retry-after-ms"] {
+        if let Some(ms) = text(headers, name).and_then(|v| v.trim().parse().ok()) {
+            return Some(Duration::from_millis(ms));
+        }
+    }
+    let value = text(headers, "retry-after")?;
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = parse_rfc7231(value.trim()).ok()?;
+    Duration::try_from(until - OffsetDateTime::now_utc()).ok()
+}
