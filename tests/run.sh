@@ -115,7 +115,8 @@ build_tests() {
 # Without nextest there are no groups and no time limits: all at once, a few at a time.
 plain_tests() { cargo test "${ALL[@]}" --all-targets -- --test-threads 4 "$@" ${filter:+"$filter"}; }
 
-# Slurm's programs hidden, as on a machine that never had them: what needs them says that it skips.
+# Runs a command as on a machine that never had Slurm: what needs it says that it skips. Its programs are deleted from a
+# view of /usr that this command alone has.
 without_slurm() {
   unset SLURMBURST_REQUIRE_SLURM SLURMBURST_BIN_DIR SLURMBURST_FAKE_BIN_DIR
   export SLURMBURST_SLURM_NEW=/nonexistent
@@ -125,9 +126,10 @@ without_slurm() {
   fi
   # shellcheck disable=SC2016 # for the inner shell
   unshare --mount --propagation private bash -euc '
-    for program in slurmctld slurmd scontrol sinfo srun sbatch munged; do
-      path=$(command -v "$program") && mount --bind /dev/null "$(realpath "$path")" || true
-    done
+    mount -t tmpfs view /mnt
+    mkdir /mnt/upper /mnt/work
+    mount -t overlay -o lowerdir=/usr,upperdir=/mnt/upper,workdir=/mnt/work view /usr
+    rm -f /usr/*bin/{slurm,scontrol,sinfo,squeue,srun,sbatch,munged}*
     exec "$@"' bash "$@"
 }
 
