@@ -313,7 +313,7 @@ if full && whole; then
   if can_fuzz; then
     stage fuzz 400 fuzz 60
   else
-    stage properties 240 properties 10000
+    stage properties 240 properties 5000
   fi
   stage demo 420 the_demo
 fi
