@@ -8,7 +8,7 @@ use super::Lifecycle;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// The most nodes one [`Call`], [`PowerDown`] batch or poll may name.
+    /// The most nodes one [`Call`](super::Call), [`PowerDown`](super::PowerDown) batch or poll may name.
     pub max_batch: usize,
     /// The most calls that may be under way at once.
     pub concurrency: usize,
@@ -71,18 +71,18 @@ pub enum Cost {
 /// The kinds of operation that clouds limit apart from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OpKind {
-    /// [`CloudProvider::list`].
+    /// [`CloudProvider::list`](super::CloudProvider::list).
     List,
-    /// [`CloudProvider::power_up`] under [`Lifecycle::CreateDelete`].
+    /// [`CloudProvider::power_up`](super::CloudProvider::power_up) under [`Lifecycle::CreateDelete`](super::Lifecycle::CreateDelete).
     Create,
-    /// [`CloudProvider::power_up`] under [`Lifecycle::StartDeallocate`].
+    /// [`CloudProvider::power_up`](super::CloudProvider::power_up) under [`Lifecycle::StartDeallocate`](super::Lifecycle::StartDeallocate).
     Start,
-    /// [`CloudProvider::power_down`] with [`DownMode::Deallocate`].
+    /// [`CloudProvider::power_down`](super::CloudProvider::power_down) with [`DownMode::Deallocate`](super::DownMode::Deallocate).
     Deallocate,
-    /// [`CloudProvider::power_down`] with [`DownMode::Terminate`].
+    /// [`CloudProvider::power_down`](super::CloudProvider::power_down) with [`DownMode::Terminate`](super::DownMode::Terminate).
     Terminate,
-    /// [`CloudProvider::poll`].
+    /// [`CloudProvider::poll`](super::CloudProvider::poll).
     Poll,
-    /// [`CloudProvider::tidy`].
+    /// [`CloudProvider::tidy`](super::CloudProvider::tidy).
     Tidy,
 }

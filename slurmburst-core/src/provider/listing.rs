@@ -9,7 +9,7 @@ use super::Generation;
 use crate::error::Error;
 use crate::hostlist::NodeName;
 
-/// What [`CloudProvider::list`] found.
+/// What [`CloudProvider::list`](super::CloudProvider::list) found.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// The instances of this cluster.
