@@ -2,7 +2,7 @@
 //!
 //! It compares what is wanted (ledger), what exists (clouds) and what Slurm
 //! says, and acts until nothing is left to do. At most one runs per cluster,
-//! by the ledger's [`Lease`](crate::ledger::Lease). It may be killed at any
+//! by the ledger's [`Lease`]. It may be killed at any
 //! moment: every step is recorded before it is taken, and the next one goes on.
 //!
 //! * [`decide`]: the table about a node's machine. Pure.
