@@ -15,6 +15,7 @@ use std::time::Duration;
 use slurmburst_core::error::{Effect, ErrorKind};
 use slurmburst_core::executor::{Executor, Finished, Work};
 use slurmburst_core::fake::{FakeCloud, FakeOptions, Fault, Trouble};
+use slurmburst_core::outcome::Outcome;
 use slurmburst_core::provider::{CloudProvider, DownMode, OpKind};
 use tokio::time::{Instant, timeout};
 
@@ -48,6 +49,31 @@ fn slow(seconds: u64, concurrency: usize) -> Arc<FakeCloud> {
         concurrency,
         ..options()
     }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_started_can_be_taken_back() {
+    let fake = slow(1, 2);
+    let mut executor = Executor::new("hpc1");
+    for id in ["1", "2", "3", "4", "5"] {
+        executor.submit(up(&fake, id, &[&format!("c{id}")]), after(60));
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    executor.recall(|work| work.nodes()[0].as_str() != "c4");
+    executor.recall(|_| false);
+    let begun = Instant::now();
+    let mut sent = Vec::new();
+    for one in all(&mut executor).await {
+        let node = one.work.nodes().remove(0);
+        match one.outcomes.get(&node) {
+            Some(Outcome::Superseded) => assert!(one.took.is_zero()),
+            other => sent.push((node.to_string(), other.is_some_and(Outcome::is_success))),
+        }
+    }
+    sent.sort();
+    assert_eq!(sent, ["c1", "c2", "c4"].map(|n| (n.to_owned(), true)));
+    assert_eq!(begun.elapsed().as_secs(), 1);
+    assert_eq!(count(&fake, OpKind::Create), 3);
 }
 
 #[tokio::test(start_paused = true)]

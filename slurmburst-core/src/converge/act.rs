@@ -183,8 +183,13 @@ impl Converger {
 
     /// Records, and tells the journal and this converger's own memory of it.
     pub(super) fn record(&mut self, changes: &Changes) -> Result<(), LedgerError> {
-        self.ledger.apply(changes)?;
         let now = self.clock.now_ms();
+        for wish in self.ledger.apply(changes)? {
+            self.agenda.add(&wish.node, wish.generation, now);
+        }
+        for (node, generation) in &changes.reopened {
+            self.agenda.add(node, *generation, now);
+        }
         for mark in &changes.marks {
             self.marks.put(mark.clone(), now);
         }

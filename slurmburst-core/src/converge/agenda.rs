@@ -50,6 +50,17 @@ impl Agenda {
         self.slots = slots;
     }
 
+    /// A new wish: it is due now.
+    pub(super) fn add(&mut self, node: &NodeName, generation: Generation, now_ms: i64) {
+        self.parked.remove(node);
+        let slot = Slot {
+            generation,
+            at_ms: now_ms,
+            times: 0,
+        };
+        self.slots.insert(node.clone(), slot);
+    }
+
     /// The nodes that are due, by name.
     pub(super) fn due(&self, now_ms: i64) -> Vec<NodeName> {
         let due = self

@@ -25,6 +25,12 @@ impl Live {
     pub(super) fn all(&self) -> impl Iterator<Item = &Attempt> {
         self.up.iter().chain(&self.downs)
     }
+
+    /// Whether the cloud is bringing it down, and nothing else is in question.
+    fn is_going_down(&self) -> bool {
+        self.downs.iter().any(|d| matches!(d.state, AttemptState::Accepted(_)))
+            && self.up.as_ref().is_none_or(|a| a.state != AttemptState::Unknown)
+    }
 }
 
 /// Live attempts by node.
@@ -99,15 +105,18 @@ impl Converger {
     }
 
     /// Which providers have to be listed for these wishes: not where the ledger
-    /// knows of accepted work or of a call to replay.
+    /// knows of accepted work to ask after, or of a call to replay.
     fn providers_to_list(&self, due: &[Wish], live: &LiveAttempts) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for wish in due {
             let node = live.get(&wish.node);
-            let known = node.and_then(|l| l.up.as_ref()).is_some_and(|a| {
-                a.state != AttemptState::Unknown || !self.refused_replays.contains_key(&a.call)
-            });
-            if wish.direction == Direction::Up && known {
+            let is_known = match wish.direction {
+                Direction::Up => node.and_then(|l| l.up.as_ref()).is_some_and(|a| {
+                    a.state != AttemptState::Unknown || !self.refused_replays.contains_key(&a.call)
+                }),
+                Direction::Down => node.is_some_and(Live::is_going_down),
+            };
+            if is_known {
                 continue;
             }
             names.extend(self.providers_of(&wish.node).into_iter().map(str::to_owned));

@@ -247,7 +247,8 @@ impl Ledger {
 
     /// Closes what is known to be over for a node, up to and including this
     /// generation: live power-ups (what they made is gone, or it is certain
-    /// that they made nothing), and power-downs that the cloud is not still at.
+    /// that they made nothing), and power-downs but those that the cloud has
+    /// accepted and is still at.
     /// Answers how many.
     ///
     /// # Errors
@@ -265,27 +266,6 @@ impl Ledger {
             return Ok(0);
         }
         self.write("closing attempts", |db, now_ms| close_all(db, over, now_ms))
-    }
-
-    /// Closes live power-ups alone: their machines went down. All or none;
-    /// answers how many.
-    ///
-    /// # Errors
-    /// The file cannot be written; nothing is closed then.
-    pub fn close_ups(&mut self, over: &[(NodeName, Generation)]) -> Result<usize> {
-        if over.is_empty() {
-            return Ok(0);
-        }
-        self.write("closing power-ups", |db, now_ms| {
-            let mut stmt = db.prepare_cached(
-                "UPDATE attempt SET state = 'closed', detail = NULL, updated_ms = ?3
-                 WHERE node = ?1 AND generation <= ?2 AND direction = 'up'
-                 AND state IN ('done', 'unknown', 'accepted')",
-            )?;
-            over.iter().try_fold(0, |count, (node, up_to)| {
-                Ok(count + stmt.execute(params![node.as_str(), up_to.0, now_ms])?)
-            })
-        })
     }
 
     /// How many power-ups were begun per node since then (milliseconds since

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use slurmburst_core::fake::Chaos;
 use slurmburst_core::ledger::Program;
 use slurmburst_core::provider::Direction;
 use tokio::time::sleep;
 
-use crate::world::{Plan, World, cloud, group, list, name};
+use crate::world::{Plan, World, cloud, group, list, name, seeds};
 
 fn plan() -> Plan {
     Plan {
@@ -47,7 +48,17 @@ fn all_is_well(world: &World, what: &str) {
             world.history(node.as_str())
         );
         let state = world.state(node.as_str());
-        assert!(!state.contains("POWERING_UP"), "{what}: {node} {state}");
+        // And Slurm thinks so too.
+        assert!(
+            !state.contains("POWERING_UP"),
+            "{what}: {node} {state}"
+        );
+        assert_eq!(
+            !state.contains("POWERED_DOWN"),
+            wanted,
+            "{what}: {node} {state} {:?}",
+            world.history(node.as_str())
+        );
     }
     assert!(world.ledger(|l| l.marks().unwrap()).is_empty(), "{what}");
 }
@@ -122,8 +133,19 @@ async fn a_failure_killed_at_any_time_is_told_and_returned() {
 
 #[tokio::test(start_paused = true)]
 async fn killed_again_and_again_while_wishes_cross() {
-    for seed in 1..40_u64 {
-        let world = plan().build();
+    for seed in seeds(40) {
+        let world = plan()
+            .cloud(|c| {
+                // Every other time on a bad day.
+                c.chaos = (seed % 2 == 0).then_some(Chaos {
+                    seed,
+                    refuse: 0.15,
+                    lose_reply: 0.2,
+                    partial: 0.1,
+                    slow: (0.1, Duration::from_secs(9)),
+                });
+            })
+            .build();
         let mut random = seed;
         let mut next = |below: u64| {
             random = random

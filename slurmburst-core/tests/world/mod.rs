@@ -279,11 +279,11 @@ impl World {
     }
 
     /// Slurm and its nodes, for ever.
-    pub(crate) async fn live(&self) {
+    async fn live(&self, every: Duration) {
         loop {
             self.deliver();
             self.register();
-            sleep(Duration::from_millis(100)).await;
+            sleep(every).await;
         }
     }
 
@@ -292,7 +292,7 @@ impl World {
         tokio::select! {
             biased;
             done = until => done,
-            () = self.live() => unreachable!("it lives for ever"),
+            () = self.live(Duration::from_millis(100)) => unreachable!("it lives for ever"),
         }
     }
 
@@ -360,7 +360,11 @@ impl World {
 
     /// Time passes for Slurm and its nodes.
     pub(crate) async fn pass(&self, seconds: u64) {
-        self.alive(sleep(Duration::from_secs(seconds))).await;
+        tokio::select! {
+            () = sleep(Duration::from_secs(seconds)) => {}
+            () = self.live(Duration::from_secs(1)) => {}
+        }
+        self.deliver();
     }
 
     /// A converger that is killed after this long, if it is not done by then.
@@ -525,4 +529,10 @@ pub(crate) fn writes(burst: f64, per_second: f64) -> slurmburst_core::provider::
         burst,
         per_second,
     }
+}
+
+/// The seeds of a random test: so many, or as many as `SLURMBURST_SEEDS` says.
+pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let wanted = std::env::var("SLURMBURST_SEEDS").ok().and_then(|n| n.parse().ok());
+    1..1 + wanted.unwrap_or(usual)
 }

@@ -1,6 +1,7 @@
 //! Tests of the ledger, by subject, and what they share.
 
 mod attempts;
+mod changes;
 mod files;
 mod memory;
 mod wishes;
