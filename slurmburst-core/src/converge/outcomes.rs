@@ -60,6 +60,21 @@ impl Part<'_> {
                 && (self.generation == w.generation || w.program != Program::Resume)
         })
     }
+
+    /// Whether it is known what the attempt did.
+    fn is_resolved(&self) -> bool {
+        self.attempt
+            .is_some_and(|a| a.state != AttemptState::Unknown)
+    }
+}
+
+/// Whether a repetition that came to this says nothing of what was done before.
+fn says_nothing(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Failed(error) => error.cloud_code() != Some(INSTANCE_GONE),
+        Outcome::Waiting { .. } | Outcome::Superseded | Outcome::Skipped(_) => true,
+        Outcome::Done(_) | Outcome::Accepted(_) | Outcome::AlreadyDone => false,
+    }
 }
 
 impl Known {
@@ -185,7 +200,13 @@ impl Converger {
             if part.attempt.is_none() {
                 self.raised_again(&part, call, &outcome, known, found);
             }
-            self.up_outcome(&part, outcome, replay, found);
+            if !(replay && part.is_resolved() && says_nothing(&outcome)) {
+                self.up_outcome(&part, outcome, replay, found);
+            }
+            // Who is to go down does not wait for the others of the call.
+            if part.wish.is_some_and(|w| w.direction == Direction::Down) {
+                self.agenda.leave(part.node, self.clock.now_ms());
+            }
         }
     }
 

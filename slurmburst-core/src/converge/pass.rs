@@ -28,8 +28,13 @@ impl Live {
 
     /// Whether the cloud is bringing it down, and nothing else is in question.
     fn is_going_down(&self) -> bool {
-        self.downs.iter().any(|d| matches!(d.state, AttemptState::Accepted(_)))
-            && self.up.as_ref().is_none_or(|a| a.state != AttemptState::Unknown)
+        self.downs
+            .iter()
+            .any(|d| matches!(d.state, AttemptState::Accepted(_)))
+            && self
+                .up
+                .as_ref()
+                .is_none_or(|a| a.state != AttemptState::Unknown)
     }
 }
 

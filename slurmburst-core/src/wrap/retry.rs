@@ -105,7 +105,8 @@ impl Retry {
             sleep(wait).await;
             ask = ask.only(&again);
             for (node, answer) in self.send(cx, &ask).await {
-                if again.contains(&node) {
+                // A call is sent again whole: it may have raised what it did not before.
+                if again.contains(&node) || is_raised(&answer) {
                     let outcome = combined(outcomes.get(&node), answer);
                     outcomes.set(&node, outcome);
                 }
@@ -145,6 +146,11 @@ fn retry_after(error: &Error) -> Option<Duration> {
         Advice::Retry(after) if !error.is_exhausted() => Some(after),
         _ => None,
     }
+}
+
+/// Whether there is a machine by now.
+fn is_raised(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done(_) | Outcome::Accepted(_))
 }
 
 /// What is known after a second attempt. An attempt that may have acted is not

@@ -163,13 +163,20 @@ async fn a_failure_without_cool_off_is_forced_down_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn what_failed_late_goes_down_though_slurm_says_nothing_of_it() {
-    let world = Plan { resume_timeout: 60, ..Plan::default() }
-        .cloud(|c| c.boot_delay = Duration::from_secs(1_000))
-        .build();
+    let world = Plan {
+        resume_timeout: 60,
+        ..Plan::default()
+    }
+    .cloud(|c| c.boot_delay = Duration::from_secs(1_000))
+    .build();
     world.resume("c1");
     world.slurm.forget(&name("c1"));
     world.run().await;
-    assert!(world.failure("c1").starts_with("timeout"), "{}", world.failure("c1"));
+    assert!(
+        world.failure("c1").starts_with("timeout"),
+        "{}",
+        world.failure("c1")
+    );
     assert!(world.billed().is_empty());
 }
 

@@ -64,8 +64,6 @@ async fn a_replay_that_is_refused_says_nothing_about_the_first_send() {
         let refused = Fault::new(Trouble::Refuse(error(kind))).on(OpKind::Create);
         world.cloud().fault(refused.nth(4).times(4));
         world.resume("c1");
-        world.killed_after(Duration::from_secs(12), false).await;
-        assert_eq!(world.launches("c1"), 1, "{kind}");
         assert_eq!(world.run().await.up, 1, "{kind}");
         assert_eq!(world.launches("c1"), 1, "{kind}");
         world.never_two_at_once();
@@ -198,10 +196,16 @@ async fn a_replayed_call_raises_nothing_for_good_that_was_suspended_since() {
     // This cloud knows calls by their names alone: c2, gone when the call is sent
     // again for c1, is made anew.
     let world = Plan::default()
-        .cloud(|c| (c.idempotent, c.unique_names) = (false, true))
+        .cloud(|c| {
+            (c.idempotent, c.unique_names) = (false, true);
+            // A new machine is listed late.
+            c.consistency_window = Duration::from_secs(60);
+        })
         .build();
     let nodes = Trouble::Nodes(list("c1"), error(ErrorKind::Timeout));
-    world.cloud().fault(Fault::new(nodes).on(OpKind::Create).times(9));
+    world
+        .cloud()
+        .fault(Fault::new(nodes).on(OpKind::Create).times(15));
     world.resume("c[1-2]");
     let scene = async {
         sleep(Duration::from_secs(12)).await;
@@ -209,7 +213,14 @@ async fn a_replayed_call_raises_nothing_for_good_that_was_suspended_since() {
         sleep(Duration::from_secs(100)).await;
     };
     world.run_while(scene).await;
-    assert_eq!((world.running(), world.launches("c2") > 1), (vec!["c1".to_owned()], true));
+    // Nor does a power-down wait for the others of the call.
+    let events = world.ledger(|l| l.events(Some(&list("c2")), 1_000).unwrap());
+    let first = |what: &str| events.iter().find(|e| e.what == what).unwrap().at_ms;
+    assert!(first("down") - first("wish-down") < 25_000, "{events:?}");
+    assert_eq!(
+        (world.running(), world.launches("c2") > 1),
+        (vec!["c1".to_owned()], true)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,10 +49,7 @@ fn all_is_well(world: &World, what: &str) {
         );
         let state = world.state(node.as_str());
         // And Slurm thinks so too.
-        assert!(
-            !state.contains("POWERING_UP"),
-            "{what}: {node} {state}"
-        );
+        assert!(!state.contains("POWERING_UP"), "{what}: {node} {state}");
         assert_eq!(
             !state.contains("POWERED_DOWN"),
             wanted,

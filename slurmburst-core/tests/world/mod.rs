@@ -533,6 +533,8 @@ pub(crate) fn writes(burst: f64, per_second: f64) -> slurmburst_core::provider::
 
 /// The seeds of a random test: so many, or as many as `SLURMBURST_SEEDS` says.
 pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
-    let wanted = std::env::var("SLURMBURST_SEEDS").ok().and_then(|n| n.parse().ok());
+    let wanted = std::env::var("SLURMBURST_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok());
     1..1 + wanted.unwrap_or(usual)
 }
