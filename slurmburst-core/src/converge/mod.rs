@@ -21,6 +21,7 @@ mod addresses;
 mod agenda;
 pub mod decide;
 mod full;
+mod known;
 pub mod marks;
 mod observe;
 mod outcomes;

@@ -1,19 +1,17 @@
 //! What became of what was sent, recorded before anything else is done.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::error::{Advice, Effect, Error, ErrorKind};
 use crate::executor::{Finished, Work};
 use crate::hostlist::NodeName;
-use crate::ledger::{
-    Attempt, AttemptKey, AttemptState, AttemptUpdate, Changes, LedgerError, Program, Wish,
-};
+use crate::ledger::{AttemptKey, AttemptState, AttemptUpdate, Changes, LedgerError, Wish};
 use crate::outcome::{Machine, Outcome, Outcomes};
-use crate::provider::{Call, Direction, DownMode, Generation, INSTANCE_GONE, Pending, PowerDown};
+use crate::provider::{Call, Direction, DownMode, INSTANCE_GONE, Pending, PowerDown};
 
 use super::decide::{Target, serves};
-use super::pass::{LiveAttempts, by_node};
+use super::known::{Known, Part};
 use super::{Converger, millis};
 
 /// How soon to ask again where a poll was not answered.
@@ -21,51 +19,12 @@ const POLL_AGAIN_MS: i64 = 1_000;
 /// How soon to look for what a refused replay has left.
 const LOOK_AGAIN_MS: i64 = 2_000;
 
-/// What the ledger knows of the nodes of a batch.
-struct Known {
-    wishes: BTreeMap<NodeName, Wish>,
-    live: LiveAttempts,
-}
-
 /// What follows from a batch of finished work.
 #[derive(Default)]
 struct Found {
     changes: Changes,
     /// Machines that nobody wants and that no listing may show yet.
     strays: Vec<(Wish, Target)>,
-}
-
-/// One node's part of finished work.
-struct Part<'a> {
-    node: &'a NodeName,
-    wish: Option<&'a Wish>,
-    /// The live power-up, or the accepted work, that it is about.
-    attempt: Option<&'a Attempt>,
-    key: AttemptKey,
-    placement: Option<&'a str>,
-    call: Option<&'a str>,
-    /// The wish that it was sent for.
-    generation: Generation,
-    took: Duration,
-}
-
-impl Part<'_> {
-    /// The wish, if it is fulfilled when this is up. An instance of an older call
-    /// may be one that Slurm ignores: the table decides about that.
-    fn fulfilled(&self) -> Option<&Wish> {
-        self.wish.filter(|w| {
-            w.direction == Direction::Up
-                && w.settled.is_none()
-                && serves(Some(self.generation), w.floor)
-                && (self.generation == w.generation || w.program != Program::Resume)
-        })
-    }
-
-    /// Whether it is known what the attempt did.
-    fn is_resolved(&self) -> bool {
-        self.attempt
-            .is_some_and(|a| a.state != AttemptState::Unknown)
-    }
 }
 
 /// Whether a repetition that came to this says nothing of what was done before.
@@ -77,82 +36,13 @@ fn says_nothing(outcome: &Outcome) -> bool {
     }
 }
 
-impl Known {
-    fn up(&self, node: &NodeName) -> Option<&Attempt> {
-        self.live.get(node)?.up.as_ref()
-    }
-
-    fn of_call<'a>(&'a self, call: &'a Call, node: &'a NodeName, took: Duration) -> Part<'a> {
-        let generation = call
-            .nodes
-            .iter()
-            .find(|n| n.name == *node)
-            .map(|n| n.generation);
-        Part {
-            node,
-            wish: self.wishes.get(node),
-            attempt: self.up(node).filter(|a| a.call == call.id),
-            key: AttemptKey::Call(call.id.clone()),
-            placement: Some(&call.placement.name),
-            call: Some(&call.id),
-            generation: generation.unwrap_or_default(),
-            took,
-        }
-    }
-
-    fn of_down<'a>(&'a self, down: &'a PowerDown, took: Duration) -> Part<'a> {
-        Part {
-            node: &down.node,
-            wish: self.wishes.get(&down.node),
-            attempt: None,
-            key: AttemptKey::Instance(down.instance.clone()),
-            placement: None,
-            call: None,
-            generation: down.generation,
-            took,
-        }
-    }
-
-    /// Nothing where the attempt that was asked after is over.
-    fn of_poll<'a>(&'a self, pending: &'a Pending, took: Duration) -> Option<Part<'a>> {
-        let attempt = self
-            .live
-            .get(&pending.node)?
-            .all()
-            .find(|a| match &a.state {
-                AttemptState::Accepted(p) => {
-                    (p.direction, &p.instance, &p.handle)
-                        == (pending.direction, &pending.instance, &pending.handle)
-                }
-                _ => false,
-            })?;
-        Some(Part {
-            node: &pending.node,
-            wish: self.wishes.get(&pending.node),
-            attempt: Some(attempt),
-            key: match pending.direction {
-                Direction::Up => AttemptKey::Call(attempt.call.clone()),
-                Direction::Down => AttemptKey::Instance(attempt.instance.clone()),
-            },
-            placement: (!attempt.placement.is_empty()).then_some(&attempt.placement),
-            call: (!attempt.call.is_empty()).then_some(&attempt.call),
-            generation: attempt.generation,
-            took,
-        })
-    }
-}
-
 impl Converger {
     /// Records finished work in one transaction.
     pub(super) fn record_finished(&mut self, batch: Vec<Finished>) -> Result<(), LedgerError> {
         let mut nodes: Vec<NodeName> = batch.iter().flat_map(|f| f.work.nodes()).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let wishes = self.ledger.wishes(Some(&nodes))?.into_iter();
-        let known = Known {
-            wishes: wishes.map(|w| (w.node.clone(), w)).collect(),
-            live: by_node(self.ledger.live_attempts_of(&nodes)?),
-        };
+        let known = Known::of(&self.ledger, &nodes)?;
         let mut found = Found::default();
         for Finished {
             work,
