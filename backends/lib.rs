@@ -26,6 +26,13 @@ use std::sync::Arc;
 
 pub use slurmburst_core::*;
 
+/// Nodes that are Azure virtual machines.
+#[cfg(feature = "azure")]
+#[cfg_attr(docsrs, doc(cfg(feature = "azure")))]
+pub mod azure {
+    pub use slurmburst_azure::*;
+}
+
 /// Nodes that are `slurmd` processes on this machine.
 #[cfg(feature = "local")]
 #[cfg_attr(docsrs, doc(cfg(feature = "local")))]
@@ -36,6 +43,8 @@ pub mod local {
 /// The kinds of provider that this build has, by its features.
 pub fn kinds() -> app::Kinds {
     let kinds: Vec<Arc<dyn kind::ProviderKind>> = vec![
+        #[cfg(feature = "azure")]
+        Arc::new(slurmburst_azure::AzureKind),
         #[cfg(feature = "local")]
         Arc::new(slurmburst_local::LocalKind),
         #[cfg(feature = "fake")]

@@ -23,7 +23,7 @@ pub const PROGRAMS: [&str; 4] = [
 pub enum Build {
     /// What a site installs.
     Site,
-    /// With the simulated cloud.
+    /// With every backend, and the simulated cloud.
     Fake,
 }
 
