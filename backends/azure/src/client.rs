@@ -30,12 +30,13 @@ use crate::auth;
 use crate::config::AzureConfig;
 use crate::error::{Refused, refused, unreadable};
 use crate::pace::{Class, Pace};
+use crate::token::Held;
 
 const CONNECT: Duration = Duration::from_secs(15);
 const READ: Duration = Duration::from_secs(60);
 
 /// More pages than any list has; a server that never ends must not keep us.
-const MOST_PAGES: usize = 10_000;
+const MOST_PAGES: u32 = 10_000;
 
 /// What is asked of Resource Manager.
 #[derive(Debug)]
@@ -76,6 +77,14 @@ pub(crate) struct Reply {
 /// the token service too.
 pub(crate) type Given = (Arc<dyn HttpClient>, Option<Arc<dyn TokenCredential>>);
 
+/// The way to Resource Manager, with the credential for it.
+#[derive(Debug)]
+struct Line {
+    token: Arc<Held>,
+    scope: String,
+    pipeline: Pipeline,
+}
+
 /// Resource Manager, as this provider is allowed to see it.
 pub(crate) struct Client {
     config: Arc<AzureConfig>,
@@ -83,8 +92,8 @@ pub(crate) struct Client {
     /// Given by a test; otherwise made when first needed.
     given: Option<Given>,
     transport: OnceLock<Arc<dyn HttpClient>>,
-    /// With the credential in it. Made anew when a token has run out.
-    pipeline: RwLock<Option<Arc<Pipeline>>>,
+    /// Made anew when a token has run out.
+    line: RwLock<Option<Arc<Line>>>,
     pace: Pace,
 }
 
@@ -103,7 +112,7 @@ impl Client {
             config,
             given,
             transport: OnceLock::new(),
-            pipeline: RwLock::new(None),
+            line: RwLock::new(None),
             pace: Pace::default(),
         }
     }
@@ -122,23 +131,25 @@ impl Client {
     }
 
     async fn send(&self, ask: &Ask<'_>) -> Result<Reply> {
-        let pipeline = self.pipeline(ask.what).await?;
-        match self.send_once(&pipeline, ask).await {
+        let line = self.line(ask.what).await?;
+        match self.send_once(&line, ask).await {
             // The token ran out under way: Azure did nothing, and a new one will do.
             Err(error) if error.cloud_code() == Some("ExpiredAuthenticationToken") => {
-                let mut held = self.pipeline.write().await;
-                if held.as_ref().is_some_and(|p| Arc::ptr_eq(p, &pipeline)) {
+                let mut held = self.line.write().await;
+                if held.as_ref().is_some_and(|l| Arc::ptr_eq(l, &line)) {
                     *held = None;
                 }
                 drop(held);
-                let fresh = self.pipeline(ask.what).await?;
+                let fresh = self.line(ask.what).await?;
                 self.send_once(&fresh, ask).await
             }
             other => other,
         }
     }
 
-    async fn send_once(&self, pipeline: &Pipeline, ask: &Ask<'_>) -> Result<Reply> {
+    async fn send_once(&self, line: &Line, ask: &Ask<'_>) -> Result<Reply> {
+        let renewed = line.token.renew(&line.scope).await;
+        renewed.map_err(|e| no_token(ask.what, &e))?;
         let url = Url::parse(ask.url).map_err(|e| bad_url(ask.what, &e.to_string()))?;
         let mut request = Request::new(url, ask.method);
         request.insert_header("accept", "application/json");
@@ -157,7 +168,8 @@ impl Client {
             skip_checks: true,
             ..PipelineSendOptions::default()
         };
-        let answer = pipeline
+        let answer = line
+            .pipeline
             .send(&SdkContext::new(), &mut request, Some(raw))
             .await;
         let (status, headers, body) = answer.map_err(|e| unsent(ask.what, &e))?.deconstruct();
@@ -201,19 +213,19 @@ impl Client {
         parse(&reply.body).map_err(|e| unreadable(what, &e))
     }
 
-    /// GET, all pages.
+    /// GET, all pages; and how many there were.
     pub(crate) async fn all<T>(
         &self,
         cx: &Context,
         what: &str,
         url: &str,
         parse: impl Fn(&[u8]) -> Result<Paged<T>, Unreadable>,
-    ) -> Result<Vec<T>> {
+    ) -> Result<(Vec<T>, u32)> {
         let mut all = Vec::new();
         let mut next = Some(url.to_owned());
-        for _ in 0..MOST_PAGES {
+        for pages in 0..MOST_PAGES {
             let Some(url) = next.take() else {
-                return Ok(all);
+                return Ok((all, pages));
             };
             let (items, link) = self.get(cx, what, &url, &parse).await?;
             all.extend(items);
@@ -251,13 +263,13 @@ impl Client {
         ))
     }
 
-    async fn pipeline(&self, what: &str) -> Result<Arc<Pipeline>> {
-        if let Some(pipeline) = self.pipeline.read().await.as_ref() {
-            return Ok(Arc::clone(pipeline));
+    async fn line(&self, what: &str) -> Result<Arc<Line>> {
+        if let Some(line) = self.line.read().await.as_ref() {
+            return Ok(Arc::clone(line));
         }
-        let mut held = self.pipeline.write().await;
-        if let Some(pipeline) = held.as_ref() {
-            return Ok(Arc::clone(pipeline));
+        let mut held = self.line.write().await;
+        if let Some(line) = held.as_ref() {
+            return Ok(Arc::clone(line));
         }
         let transport = self.transport()?;
         let given = self
@@ -268,9 +280,12 @@ impl Client {
             Some(credential) => credential,
             None => auth::credential(&self.config, &transport).map_err(|e| unsent(what, &e))?,
         };
+        let token = Arc::new(Held::new(credential));
         let scope = format!("{}/.default", self.config.audience);
-        let bearer: Arc<dyn Policy> =
-            Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope]));
+        let bearer: Arc<dyn Policy> = Arc::new(BearerTokenAuthorizationPolicy::new(
+            Arc::<Held>::clone(&token),
+            [scope.clone()],
+        ));
         let options = ClientOptions {
             retry: RetryOptions::none(),
             transport: Some(Transport::new(transport)),
@@ -278,16 +293,13 @@ impl Client {
         };
         let name = option_env!("CARGO_PKG_NAME");
         let version = option_env!("CARGO_PKG_VERSION");
-        let pipeline = Arc::new(Pipeline::new(
-            name,
-            version,
-            options,
-            Vec::new(),
-            vec![bearer],
-            None,
-        ));
-        *held = Some(Arc::clone(&pipeline));
-        Ok(pipeline)
+        let line = Arc::new(Line {
+            token,
+            scope,
+            pipeline: Pipeline::new(name, version, options, Vec::new(), vec![bearer], None),
+        });
+        *held = Some(Arc::clone(&line));
+        Ok(line)
     }
 
     fn transport(&self) -> Result<Arc<dyn HttpClient>> {
@@ -346,15 +358,13 @@ fn bad_url(what: &str, why: &str) -> Error {
 
 /// The SDK's errors: what did not come as an answer of Azure's.
 fn unsent(what: &str, error: &azure_core::Error) -> Error {
-    // Only its words: the answer inside may hold more than belongs in a log.
-    let said: String = error.to_string().chars().take(400).collect();
-    let said = said.lines().next().unwrap_or_default().to_owned();
+    let said = said(error);
     match error.kind() {
         SdkKind::Connection => Error::new(
             ErrorKind::Connect,
             format!("{what}: {said}: {}", root(error)),
         ),
-        SdkKind::Credential => no_token(what, &said, error),
+        SdkKind::Credential => no_token(what, error),
         SdkKind::HttpResponse { status, .. } => Error::new(
             ErrorKind::Unavailable,
             format!("{what}: HTTP {status}: {said}"),
@@ -370,10 +380,9 @@ fn unsent(what: &str, error: &azure_core::Error) -> Error {
 
 /// No token, so nothing was sent. Whether the credential is bad or its service
 /// was not reached is inside.
-fn no_token(what: &str, said: &str, error: &azure_core::Error) -> Error {
-    let mut inner: Option<&(dyn std::error::Error + 'static)> = error
-        .get_ref()
-        .map(|e| e as &(dyn std::error::Error + 'static));
+fn no_token(what: &str, error: &azure_core::Error) -> Error {
+    let said = said(error);
+    let mut inner: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut kind = ErrorKind::Auth;
     while let Some(e) = inner {
         if let Some(sdk) = e.downcast_ref::<azure_core::Error>() {
@@ -399,6 +408,12 @@ fn no_token(what: &str, said: &str, error: &azure_core::Error) -> Error {
     Error::new(kind, format!("{what}: no token: {said}{hint}"))
         .effect(Effect::None)
         .code("NoToken")
+}
+
+/// Only its words: the answer inside may hold more than belongs in a log.
+fn said(error: &azure_core::Error) -> String {
+    let said: String = error.to_string().chars().take(400).collect();
+    said.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The innermost cause, which says most.

@@ -21,8 +21,18 @@ impl AzureProvider {
         batch: &[PowerDown],
         nodes: Vec<NodeName>,
     ) -> Outcomes {
-        let not_before = self.view.not_before(nodes.iter());
-        let listed = timeout_at(cx.deadline(), self.view.vms(cx, self.at(), not_before)).await;
+        let since = self.view.since(nodes.iter());
+        let deallocates = batch.iter().any(|d| d.mode == DownMode::Deallocate);
+        let both = async {
+            let statuses = async {
+                if deallocates {
+                    // Shared; whoever needs it sees what became of it.
+                    let _ = self.view.statuses(cx, self.at(), since).await;
+                }
+            };
+            tokio::join!(self.view.vms(cx, self.at(), since), statuses).0
+        };
+        let listed = timeout_at(cx.deadline(), both).await;
         let vms = match listed {
             Ok(Ok(vms)) => vms,
             // Nothing was sent that changes anything.
@@ -118,9 +128,9 @@ impl AzureProvider {
         vm: &Vm,
         id: Option<String>,
     ) -> Result<Outcome> {
-        let not_before = self.view.not_before(std::iter::once(node));
+        let since = self.view.since(std::iter::once(node));
         // Without the list it is sent to every machine, which does no harm.
-        let statuses = self.view.statuses(cx, self.at(), not_before).await;
+        let statuses = self.view.statuses(cx, self.at(), since).await;
         let statuses = statuses.map_err(|e| e.effect(Effect::None))?;
         let status = statuses
             .as_ref()

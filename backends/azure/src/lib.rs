@@ -21,6 +21,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod token;
 mod up;
 mod view;
 

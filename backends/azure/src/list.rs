@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use slurmburst_core::error::{Error, ErrorKind, Result};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::provider::{Context, Gap, Instance, InstanceState, Leftover, Listing, Owner};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::api::{Disk, Nic, Power, Provisioning, Status, Vm};
 use crate::config::Match;
 use crate::names::{self, Part, Whose, tag, whose};
 use crate::provider::AzureProvider;
-use crate::view::{View, is_known};
+use crate::view::{Since, View, is_known};
 
 impl AzureProvider {
     /// As `CloudProvider::list`.
@@ -23,7 +23,7 @@ impl AzureProvider {
                 "the listing was not there at the deadline",
             )
         };
-        let now = Instant::now();
+        let now = Since::now();
         let four = async {
             tokio::join!(
                 self.view.vms(cx, self.at(), now),
@@ -41,18 +41,25 @@ impl AzureProvider {
             vms.values().filter_map(|vm| self.ours(cx, vm)).collect();
 
         let mut known: HashMap<String, Status> = HashMap::new();
-        match statuses {
-            Ok(Some(all)) => known.clone_from(&all),
-            // We may see the resource group only: ask for those whose state does
-            // not follow from what is listed.
-            Ok(None) => {
+        let listed = statuses.map(|all| all.map_or_else(HashMap::new, |all| HashMap::clone(&all)));
+        match listed {
+            Ok(all) => {
+                // The list leaves out a state now and then, and all of them where we
+                // may see the resource group only: ask for those whose state does not
+                // follow from what is listed.
+                let is_listed = |vm: &Vm| {
+                    let status = all.get(&vm.id.to_ascii_lowercase());
+                    status.is_some_and(|s| is_known(s.power))
+                };
                 let asked: Vec<&Vm> = ours
                     .iter()
-                    .filter(|(vm, _, owner)| in_question(vm, *owner))
+                    .filter(|(vm, _, owner)| in_question(vm, *owner) && !is_listed(vm))
                     .map(|(vm, ..)| *vm)
                     .collect();
-                match View::each(cx, self.at(), &asked).await {
-                    Ok(all) => known = all,
+                let asked = self.view.each(cx, self.at(), &asked).await;
+                known = all;
+                match asked {
+                    Ok(each) => known.extend(each),
                     Err(error) => listing.gaps.push(gap("power states", error)),
                 }
             }
@@ -164,7 +171,8 @@ fn unless_refused(scope: &str, error: Error) -> Option<Gap> {
 /// come to with it.
 fn in_question(vm: &Vm, owner: Owner) -> bool {
     match vm.provisioning {
-        Provisioning::Creating | Provisioning::Deleting => false,
+        // Under way, to what its operation will say.
+        Provisioning::Creating | Provisioning::Updating | Provisioning::Deleting => false,
         Provisioning::Failed => true,
         // What we create runs until we delete it, unless it may be evicted.
         _ => owner != Owner::Created || vm.may_stop,

@@ -49,27 +49,68 @@ impl Class {
         }
     }
 
-    /// One token's time at Azure's documented refill.
-    fn interval(self) -> Duration {
+    /// Azure's documented refill, in tokens a second.
+    fn rate(self) -> f64 {
         match self {
-            Class::Read => Duration::from_millis(40),
-            Class::Write | Class::Delete => Duration::from_millis(100),
+            Class::Read => 25.0,
+            Class::Write | Class::Delete => 10.0,
         }
     }
 }
 
-/// With less than this left, one request a token's time.
-const LOW: u64 = 20;
+/// The last few are not used up faster than they refill: others may be at it too.
+const SPARE: f64 = 4.0;
 
 /// A wait longer than this is the caller's to decide about.
 const LONG: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Lane {
-    /// No request before this.
-    not_before: Option<Instant>,
-    /// Whether little is left.
-    low: bool,
+    /// Azure has refused: no request before this.
+    held: Option<Instant>,
+    /// What is left at most, and when that was so.
+    left: Option<(f64, Instant)>,
+    /// How many were sent before anything was heard.
+    blindly: u32,
+    /// When the newest was sent.
+    sent: Option<Instant>,
+}
+
+impl Lane {
+    /// What is left now, with what has been refilled since.
+    fn left(&self, now: Instant, rate: f64) -> Option<f64> {
+        let (left, at) = self.left?;
+        Some(left + (now - at).as_secs_f64() * rate)
+    }
+
+    /// An answer. It does not count what is still on its way; and answers come
+    /// out of turn, so that of several the least counts.
+    fn heard(&mut self, left: f64, now: Instant, rate: f64) {
+        let least = match self.left(now, rate) {
+            Some(had) => had.min(left),
+            None => left - f64::from(self.blindly.saturating_sub(1)),
+        };
+        self.left = Some((least, now));
+    }
+
+    fn send(&mut self, now: Instant, rate: f64) {
+        self.sent = Some(now);
+        match self.left(now, rate) {
+            Some(left) => self.left = Some((left - 1.0, now)),
+            None => self.blindly = self.blindly.saturating_add(1),
+        }
+    }
+
+    /// When a request may be sent, as far as is known now.
+    fn when(&self, now: Instant, rate: f64) -> Instant {
+        let scarce = self.left(now, rate).is_some_and(|left| left <= SPARE);
+        let interval = Duration::from_secs_f64(1.0 / rate);
+        let next = self.sent.filter(|_| scarce).map(|sent| sent + interval);
+        [self.held, next]
+            .into_iter()
+            .flatten()
+            .fold(now, Instant::max)
+    }
 }
 
 /// The three classes.
@@ -90,21 +131,26 @@ impl Pace {
     /// Waits for its turn, which is nearly always now. Azure asked to wait for
     /// longer than is worth waiting here: refused, so that the class is held.
     pub(crate) async fn turn(&self, class: Class) -> Result<()> {
-        let now = Instant::now();
-        let at = self.with(class, |lane| {
-            let at = lane.not_before.map_or(now, |t| t.max(now));
-            if lane.low && at <= now + LONG {
-                lane.not_before = Some(at + class.interval());
+        loop {
+            let now = Instant::now();
+            let at = self.with(class, |lane| {
+                let at = lane.when(now, class.rate());
+                if at <= now {
+                    lane.send(now, class.rate());
+                }
+                at
+            });
+            if at <= now {
+                return Ok(());
             }
-            at
-        });
-        if at > now + LONG {
-            let text = "Azure has asked this subscription to wait; nothing was sent";
-            let error = Error::new(ErrorKind::Throttled, text).code("TooManyRequests");
-            return Err(error.retry_after(at - now));
+            if at > now + LONG {
+                let text = "Azure has asked this subscription to wait; nothing was sent";
+                let error = Error::new(ErrorKind::Throttled, text).code("TooManyRequests");
+                return Err(error.retry_after(at - now));
+            }
+            // Then it is looked at again: an answer may have said better meanwhile.
+            sleep_until(at).await;
         }
-        sleep_until(at).await;
-        Ok(())
     }
 
     /// What an answer says is left.
@@ -112,7 +158,7 @@ impl Pace {
         let left = class
             .headers()
             .into_iter()
-            .filter_map(|name| text(headers, name)?.trim().parse::<u64>().ok())
+            .filter_map(|name| text(headers, name)?.trim().parse::<u32>().ok())
             .min();
         // Compute's own: `Microsoft.Compute/PutVMSubscriptionMaximum;1497,...`. Those of a
         // single machine say nothing of the others.
@@ -123,11 +169,11 @@ impl Pace {
             .filter_map(|one| {
                 let (name, left) = one.split_once(';')?;
                 let of_one = name.contains("Resource") || name.contains("Operation");
-                (!of_one).then(|| left.trim().parse::<u64>().ok())?
+                (!of_one).then(|| left.trim().parse::<u32>().ok())?
             });
-        let least = resource.chain(left).min();
-        if let Some(least) = least {
-            self.with(class, |lane| lane.low = least < LOW);
+        if let Some(least) = resource.chain(left).min() {
+            let (left, now) = (f64::from(least), Instant::now());
+            self.with(class, |lane| lane.heard(left, now, class.rate()));
         }
     }
 
@@ -138,7 +184,7 @@ impl Pace {
                 .unwrap_or(Duration::from_secs(5))
                 .min(Duration::from_secs(900));
         self.with(class, |lane| {
-            lane.not_before = Some(lane.not_before.map_or(until, |t| t.max(until)));
+            lane.held = Some(lane.held.map_or(until, |t| t.max(until)));
         });
     }
 }
@@ -157,6 +203,8 @@ mod tests {
         headers
     }
 
+    const READS: &str = "x-ms-ratelimit-remaining-subscription-reads";
+
     #[tokio::test(start_paused = true)]
     async fn little_left_spreads_the_requests() {
         let pace = Pace::default();
@@ -165,10 +213,7 @@ mod tests {
             pace.turn(Class::Read).await.unwrap();
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
-        pace.heard(
-            Class::Read,
-            &headers(&[("x-ms-ratelimit-remaining-subscription-reads", "3")]),
-        );
+        pace.heard(Class::Read, &headers(&[(READS, "3")]));
         for _ in 0..26 {
             pace.turn(Class::Read).await.unwrap();
         }
@@ -179,11 +224,36 @@ mod tests {
         );
         pace.turn(Class::Write).await.unwrap();
         assert!(start.elapsed() < Duration::from_millis(1_100));
-        pace.heard(
-            Class::Read,
-            &headers(&[("x-ms-ratelimit-remaining-subscription-reads", "240")]),
-        );
-        assert!(!pace.with(Class::Read, |lane| lane.low));
+        // Fifty more have been refilled by then.
+        sleep_until(Instant::now() + Duration::from_secs(2)).await;
+        let now = Instant::now();
+        for _ in 0..26 {
+            pace.turn(Class::Read).await.unwrap();
+        }
+        assert_eq!(now.elapsed(), Duration::ZERO);
+    }
+
+    /// Many at once do not all take the last token.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_its_way_counts() {
+        let pace = Pace::default();
+        let left = || pace.with(Class::Read, |lane| lane.left.map(|(left, _)| left));
+        for _ in 0..16 {
+            pace.turn(Class::Read).await.unwrap();
+        }
+        pace.heard(Class::Read, &headers(&[(READS, "35")]));
+        assert_eq!(left(), Some(20.0), "fifteen are not counted yet");
+        let start = Instant::now();
+        for _ in 0..16 {
+            pace.turn(Class::Read).await.unwrap();
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        pace.turn(Class::Read).await.unwrap();
+        assert_eq!(start.elapsed(), Duration::from_millis(40));
+        pace.heard(Class::Read, &headers(&[(READS, "18")]));
+        assert_eq!(left(), Some(4.0), "that answer is an old one");
+        pace.heard(Class::Read, &headers(&[(READS, "2")]));
+        assert_eq!(left(), Some(2.0), "others are at it too");
     }
 
     #[tokio::test(start_paused = true)]
@@ -205,11 +275,12 @@ mod tests {
         let name = "x-ms-ratelimit-remaining-resource";
         let value = "Microsoft.Compute/UpdateVMSubscriptionMaximum;1497,Microsoft.Compute/UpdateVMResource;1";
         pace.heard(Class::Write, &headers(&[(name, value)]));
-        assert!(!pace.with(Class::Write, |lane| lane.low));
+        let left = || pace.with(Class::Write, |lane| lane.left.map(|(left, _)| left));
+        assert_eq!(left(), Some(1_497.0));
         pace.heard(
             Class::Write,
             &headers(&[(name, "Microsoft.Compute/PutVM3Min;0")]),
         );
-        assert!(pace.with(Class::Write, |lane| lane.low));
+        assert_eq!(left(), Some(0.0));
     }
 }

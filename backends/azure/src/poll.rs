@@ -8,13 +8,13 @@ use slurmburst_core::error::{Effect, Error, ErrorKind, Result};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::outcome::{Machine, Outcome, Outcomes};
 use slurmburst_core::provider::{Context, Pending};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::api::{self, Fault, Operation, Power, Provisioning, Status, Vm};
 use crate::error::failed;
 use crate::provider::{AzureProvider, Handle, Op};
 use crate::up::{instance_gone, why_failed};
-use crate::view;
+use crate::view::{self, Since};
 
 /// Azure lets an operation be asked 15 times a minute.
 const OPERATION: Duration = Duration::from_secs(4);
@@ -53,8 +53,8 @@ impl AzureProvider {
         pending: &[Pending],
         nodes: Vec<NodeName>,
     ) -> Result<Outcomes> {
-        let not_before = self.view.not_before(pending.iter().map(|p| &p.node));
-        let vms = self.view.vms(cx, self.at(), not_before).await?;
+        let since = self.view.since(pending.iter().map(|p| &p.node));
+        let vms = self.view.vms(cx, self.at(), since).await?;
         let handles: Vec<Option<Handle>> = pending
             .iter()
             .map(|p| serde_json::from_value(p.handle.clone()).ok())
@@ -64,7 +64,7 @@ impl AzureProvider {
             .flatten()
             .any(|h| matches!(h.op, Op::Start | Op::Deallocate));
         let statuses = match power_counts {
-            true => self.view.statuses(cx, self.at(), not_before).await?,
+            true => self.view.statuses(cx, self.at(), since).await?,
             false => None,
         };
         let each = pending.iter().zip(&handles).map(|(pending, handle)| {
@@ -73,7 +73,7 @@ impl AzureProvider {
             let status = vm
                 .and_then(|v| all?.get(&v.id.to_ascii_lowercase()))
                 .cloned();
-            self.one(cx, pending, handle.as_ref(), vm, status, not_before)
+            self.one(cx, pending, handle.as_ref(), vm, status, since)
         });
         let mut outcomes = Outcomes::new(nodes);
         for (node, outcome) in join_all(each).await {
@@ -89,7 +89,7 @@ impl AzureProvider {
         handle: Option<&Handle>,
         vm: Option<&Vm>,
         status: Option<Status>,
-        not_before: Instant,
+        since: Since,
     ) -> (&'a NodeName, Result<Outcome>) {
         let Some(handle) = handle else {
             let text = format!(
@@ -100,8 +100,7 @@ impl AzureProvider {
         };
         (
             &pending.node,
-            self.outcome(cx, pending, handle, vm, status, not_before)
-                .await,
+            self.outcome(cx, pending, handle, vm, status, since).await,
         )
     }
 
@@ -112,7 +111,7 @@ impl AzureProvider {
         handle: &Handle,
         vm: Option<&Vm>,
         mut status: Option<Status>,
-        not_before: Instant,
+        since: Since,
     ) -> Result<Outcome> {
         let name = pending.node.as_str();
         // Another machine of the same name is another machine.
@@ -129,7 +128,15 @@ impl AzureProvider {
                 Provisioning::Succeeded | Provisioning::Failed
             )
         {
-            status = Some(view::status(cx, self.at(), name).await?);
+            let goal = match handle.op {
+                Op::Start => Power::Running,
+                _ => Power::Deallocated,
+            };
+            let there = self.view.believed(vm).filter(|s| s.power == goal);
+            status = Some(match there {
+                Some(status) => status,
+                None => self.view.ask(cx, self.at(), vm).await?,
+            });
         }
         let power = status.as_ref().map_or(Power::Unknown, |s| s.power);
         let again =
@@ -137,7 +144,7 @@ impl AzureProvider {
         match seen(handle.op, name, vm, power) {
             Seen::Done(vm) => Ok(Outcome::Done(Machine {
                 instance: vm.map(|v| v.vm_id.clone()),
-                address: self.address(cx, handle.op, vm, not_before).await,
+                address: self.address(cx, handle.op, vm, since).await,
                 request_id: None,
             })),
             Seen::Going => again(self.config.poll_interval),
@@ -194,10 +201,10 @@ impl AzureProvider {
         cx: &Context,
         op: Op,
         vm: Option<&Vm>,
-        not_before: Instant,
+        since: Since,
     ) -> Option<std::net::IpAddr> {
         let vm = vm.filter(|_| matches!(op, Op::Create | Op::Start))?;
-        let nics = self.view.nics(cx, self.at(), not_before).await.ok()?;
+        let nics = self.view.nics(cx, self.at(), since).await.ok()?;
         let on_it = |id: &String| id.eq_ignore_ascii_case(&vm.id);
         nics.iter()
             .find(|n| n.vm.as_ref().is_some_and(on_it) && n.address.is_some())?

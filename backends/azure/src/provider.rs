@@ -30,6 +30,10 @@ const MAX_BATCH: usize = 100;
 /// Never longer than this between two looks, whatever an answer says.
 const MOST_BETWEEN: Duration = Duration::from_secs(60);
 
+/// Tokens of a bucket that are never reserved: what is paid for is on its way for
+/// a while, and may arrive closer together than it was sent.
+const MARGIN: f64 = 5.0;
+
 /// Nodes as Azure virtual machines.
 #[derive(Debug)]
 pub struct AzureProvider {
@@ -186,14 +190,14 @@ fn capabilities(config: &AzureConfig) -> Capabilities {
             "arm-writes",
             &[Create, Start, Deallocate, Tidy],
             Cost::PerNode,
-            200.0,
+            200.0 - MARGIN,
             10.0,
         ),
         class(
             "arm-deletes",
             &[Terminate, Tidy],
             Cost::PerNode,
-            200.0,
+            200.0 - MARGIN,
             10.0,
         ),
         class("arm-reads", &[List, Poll], Cost::PerCall, 250.0, 25.0),

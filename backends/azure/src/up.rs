@@ -163,8 +163,8 @@ impl AzureProvider {
 
     async fn start(&self, cx: &Context, node: &CallNode) -> Result<Outcome> {
         let name = node.name.as_str();
-        let not_before = self.view.not_before(std::iter::once(&node.name));
-        let vms = self.view.vms(cx, self.at(), not_before).await?;
+        let since = self.view.since(std::iter::once(&node.name));
+        let vms = self.view.vms(cx, self.at(), since).await?;
         let Some(vm) = vms.get(&name.to_ascii_lowercase()) else {
             let text = format!(
                 "there is no VM {name} in resource group {}: make it, or correct the hostlist",
@@ -189,7 +189,7 @@ impl AzureProvider {
         if vm.provisioning == Provisioning::Deleting {
             return Err(taken(name, "is being deleted, by somebody else"));
         }
-        let statuses = self.view.statuses(cx, self.at(), not_before).await?;
+        let statuses = self.view.statuses(cx, self.at(), since).await?;
         let status = statuses
             .as_ref()
             .and_then(|all| all.get(&vm.id.to_ascii_lowercase()));

@@ -25,12 +25,59 @@ const REFUSED_FOR: Duration = Duration::from_secs(600);
 /// Instance views that are under way at once.
 const VIEWS: usize = 16;
 
-/// A listing, when it was begun, and everybody's turn at it.
-type Slot<T> = tokio::sync::Mutex<Option<(Instant, Arc<T>)>>;
+/// How long the power state of a machine is believed that was asked for by
+/// itself: that costs a request each, of which there are 25 a second.
+const BELIEVED: Duration = Duration::from_secs(120);
+
+/// How long a page that was asked for is worth waiting with the next. Compute
+/// lets lists be asked for 300 times a minute, and two of them are needed.
+const PAGE: Duration = Duration::from_millis(400);
+
+/// A listing, and everybody's turn at it.
+type Slot<T> = tokio::sync::Mutex<Option<Listed<T>>>;
+
+#[derive(Debug)]
+struct Listed<T> {
+    begun: Instant,
+    pages: u32,
+    all: Arc<T>,
+}
 
 /// By lower-case name or id: Azure does not keep to a case.
 pub(crate) type Vms = HashMap<String, Vm>;
 type Statuses = HashMap<String, Status>;
+
+/// How new a listing has to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Since {
+    /// What was done last to the nodes in question is in it.
+    changed: Option<Instant>,
+    /// And so is what happened until then, unless it costs many pages.
+    fresh: Instant,
+}
+
+impl Since {
+    /// A listing that is begun now.
+    pub(crate) fn now() -> Since {
+        let now = Instant::now();
+        Since {
+            changed: Some(now),
+            fresh: now,
+        }
+    }
+
+    fn is_met<T>(self, listed: &Listed<T>) -> bool {
+        let worth = PAGE * listed.pages;
+        listed.begun >= self.fresh.min(before(worth))
+            && self.changed.is_none_or(|c| listed.begun >= c)
+    }
+}
+
+/// So long ago. Before the machine was up there was no listing either.
+fn before(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(time).unwrap_or(now)
+}
 
 /// The listings.
 #[derive(Debug)]
@@ -41,14 +88,16 @@ pub(crate) struct View {
     statuses: Slot<Statuses>,
     nics: Slot<Vec<Nic>>,
     refused: Mutex<Option<Instant>>,
+    /// By lower-case id: what was asked for by itself, and when.
+    asked: Mutex<HashMap<String, (Instant, Status)>>,
     touched: Mutex<HashMap<NodeName, Instant>>,
 }
 
 async fn shared<T>(
     cx: &Context,
     slot: &Slot<T>,
-    not_before: Instant,
-    fetch: impl Future<Output = Result<T>>,
+    since: Since,
+    fetch: impl Future<Output = Result<(T, u32)>>,
 ) -> Result<Arc<T>> {
     // Whoever holds it may have more time than we do.
     let Ok(mut held) = timeout_at(cx.deadline(), slot.lock()).await else {
@@ -58,15 +107,18 @@ async fn shared<T>(
         );
         return Err(error.effect(Effect::None));
     };
-    if let Some((begun, listing)) = held.as_ref()
-        && *begun >= not_before
-    {
-        return Ok(Arc::clone(listing));
+    if let Some(listed) = held.as_ref().filter(|l| since.is_met(l)) {
+        return Ok(Arc::clone(&listed.all));
     }
     let begun = Instant::now();
-    let listing = Arc::new(fetch.await?);
-    *held = Some((begun, Arc::clone(&listing)));
-    Ok(listing)
+    let (all, pages) = fetch.await?;
+    let all = Arc::new(all);
+    *held = Some(Listed {
+        begun,
+        pages,
+        all: Arc::clone(&all),
+    });
+    Ok(all)
 }
 
 impl View {
@@ -77,6 +129,7 @@ impl View {
             statuses: Slot::default(),
             nics: Slot::default(),
             refused: Mutex::default(),
+            asked: Mutex::default(),
             touched: Mutex::default(),
         }
     }
@@ -87,14 +140,13 @@ impl View {
         touched.insert(node.clone(), Instant::now());
     }
 
-    /// How old a listing may be for these nodes.
-    pub(crate) fn not_before<'a>(&self, nodes: impl Iterator<Item = &'a NodeName>) -> Instant {
-        let now = Instant::now();
+    /// How new a listing has to be for these nodes.
+    pub(crate) fn since<'a>(&self, nodes: impl Iterator<Item = &'a NodeName>) -> Since {
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = nodes.filter_map(|n| touched.get(n)).max();
-        // Before the machine was up there was no listing either.
-        let fresh = now.checked_sub(self.fresh).unwrap_or(now);
-        last.map_or(fresh, |last| fresh.max(*last))
+        Since {
+            changed: nodes.filter_map(|n| touched.get(n)).max().copied(),
+            fresh: before(self.fresh),
+        }
     }
 
     /// The resource group's machines, by lower-case name; without power states.
@@ -102,17 +154,15 @@ impl View {
         &self,
         cx: &Context,
         at: (&Client, &Addresses),
-        not_before: Instant,
+        since: Since,
     ) -> Result<Arc<Vms>> {
         let (client, addresses) = at;
-        shared(cx, &self.vms, not_before, async {
-            let all = client
+        shared(cx, &self.vms, since, async {
+            let (all, pages) = client
                 .all(cx, "list the machines", &addresses.vms(), api::vms)
                 .await?;
-            Ok(all
-                .into_iter()
-                .map(|vm| (vm.name.to_ascii_lowercase(), vm))
-                .collect())
+            let by_name = all.into_iter().map(|vm| (vm.name.to_ascii_lowercase(), vm));
+            Ok((by_name.collect(), pages))
         })
         .await
     }
@@ -122,18 +172,19 @@ impl View {
         &self,
         cx: &Context,
         at: (&Client, &Addresses),
-        not_before: Instant,
+        since: Since,
     ) -> Result<Arc<Vec<Nic>>> {
         let (client, addresses) = at;
         let url = addresses.nics();
         let fetch = client.all(cx, "list the network interfaces", &url, api::nics);
-        shared(cx, &self.nics, not_before, fetch).await
+        shared(cx, &self.nics, since, fetch).await
     }
 
     /// The resource group's disks; not shared, since only a full listing asks.
     pub(crate) async fn disks(cx: &Context, at: (&Client, &Addresses)) -> Result<Vec<Disk>> {
-        at.0.all(cx, "list the disks", &at.1.disks(), api::disks)
-            .await
+        let url = at.1.disks();
+        let (all, _) = at.0.all(cx, "list the disks", &url, api::disks).await?;
+        Ok(all)
     }
 
     /// The subscription's power states, by lower-case id; nothing where we may
@@ -142,22 +193,22 @@ impl View {
         &self,
         cx: &Context,
         at: (&Client, &Addresses),
-        not_before: Instant,
+        since: Since,
     ) -> Result<Option<Arc<Statuses>>> {
         let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.is_some_and(|at| at.elapsed() < REFUSED_FOR) {
             return Ok(None);
         }
         let (client, addresses) = at;
-        let listed = shared(cx, &self.statuses, not_before, async {
+        let listed = shared(cx, &self.statuses, since, async {
             let what = "list the power states";
-            let all = client
+            let (all, pages) = client
                 .all(cx, what, &addresses.statuses(), api::vms)
                 .await?;
-            Ok(all
+            let by_id = all
                 .into_iter()
-                .map(|vm| (vm.id.to_ascii_lowercase(), vm.status))
-                .collect())
+                .map(|vm| (vm.id.to_ascii_lowercase(), vm.status));
+            Ok((by_id.collect(), pages))
         })
         .await;
         match listed {
@@ -171,8 +222,10 @@ impl View {
         }
     }
 
-    /// The power states of these machines, each asked for by itself.
+    /// The power states of these machines, each asked for by itself unless it was
+    /// just now and nothing was done to the machine since.
     pub(crate) async fn each(
+        &self,
         cx: &Context,
         at: (&Client, &Addresses),
         vms: &[&Vm],
@@ -180,7 +233,11 @@ impl View {
         let mut all = Statuses::new();
         for some in vms.chunks(VIEWS) {
             let asked = some.iter().map(|vm| async move {
-                (vm.id.to_ascii_lowercase(), status(cx, at, &vm.name).await)
+                let status = match self.believed(vm) {
+                    Some(status) => Ok(status),
+                    None => self.ask(cx, at, vm).await,
+                };
+                (vm.id.to_ascii_lowercase(), status)
             });
             for (id, status) in join_all(asked).await {
                 match status {
@@ -192,6 +249,30 @@ impl View {
             }
         }
         Ok(all)
+    }
+
+    /// The power state of this machine, asked for by itself.
+    pub(crate) async fn ask(
+        &self,
+        cx: &Context,
+        at: (&Client, &Addresses),
+        vm: &Vm,
+    ) -> Result<Status> {
+        let begun = Instant::now();
+        let status = status(cx, at, &vm.name).await?;
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(vm.id.to_ascii_lowercase(), (begun, status.clone()));
+        Ok(status)
+    }
+
+    /// What was asked for just now, if nothing was done to the machine since.
+    pub(crate) fn believed(&self, vm: &Vm) -> Option<Status> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, status) = asked.get(&vm.id.to_ascii_lowercase())?;
+        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = NodeName::new(&vm.name).ok()?;
+        let untouched = touched.get(&node).is_none_or(|t| t < at);
+        (untouched && at.elapsed() < BELIEVED).then(|| status.clone())
     }
 }
 

@@ -1,6 +1,7 @@
-//! The provider over an Azure in memory: every property that a provider has to
-//! keep to, bare and wrapped.
+//! Every property that a provider has to keep to, bare and wrapped: over an
+//! Azure in memory, which is small, and over the emulator, which is faithful.
 #![allow(
+    clippy::expect_used,
     clippy::panic,
     clippy::too_many_arguments,
     clippy::unwrap_used,
@@ -8,6 +9,7 @@
 )]
 
 mod common;
+mod emulated;
 mod memory;
 
 mod bare {
@@ -16,4 +18,12 @@ mod bare {
 
 mod wrapped {
     slurmburst_core::conformance_tests!(crate::common::Memory::new(true));
+}
+
+mod emulator_bare {
+    slurmburst_core::conformance_tests!(crate::emulated::Emulated::new(false));
+}
+
+mod emulator_wrapped {
+    slurmburst_core::conformance_tests!(crate::emulated::Emulated::new(true));
 }
