@@ -153,7 +153,7 @@ features_of() { # PACKAGE: the features that its Cargo.toml names
 # Each feature alone, none, and all; without warnings, which tell of code that a combination never uses.
 every_feature() {
   local folder package features
-  for folder in slurmburst-core . examples; do
+  for folder in slurmburst-core . backends/azure examples; do
     package=$(sed -n '/^\[package\]/,$s/^name = "\(.*\)"/\1/p' "$folder/Cargo.toml" | head -n 1)
     for features in '' $(features_of "$folder"); do
       say "$package with ${features:-nothing}"
@@ -240,7 +240,9 @@ licences() {
   say "nothing banned is in Cargo.lock"
 }
 
-packages() { cargo package --workspace --exclude slurmburst-tests --no-verify --allow-dirty; }
+packages() {
+  cargo package --workspace --exclude slurmburst-tests --exclude slurmburst-azure-emulator --no-verify --allow-dirty
+}
 
 documentation() { RUSTDOCFLAGS='-D warnings' cargo doc "${ALL[@]}" --no-deps; }
 
@@ -283,11 +285,13 @@ export SLURMBURST_REQUIRE_SLURM=1
 whole && stage format 20 cargo fmt --all --check
 stage slurm 120 tests/setup.sh slurm
 full && stage slurm-newer 240 tests/setup.sh newer
+stage python 180 tests/setup.sh python
+eval "$(grep '^export SLURMBURST_' "$logs/python.log")"
 stage runner 600 install_runner
-whole && stage clippy 240 cargo clippy "${ALL[@]}" --all-targets -- -D warnings
+whole && stage clippy 300 cargo clippy "${ALL[@]}" --all-targets -- -D warnings
+stage build 600 build_tests
 stage programs 240 tests/build-programs.sh
 eval "$(grep '^export SLURMBURST_' "$logs/programs.log")"
-stage build 300 build_tests
 if have_nextest; then
   stage tests 240 nextest "not $REAL"
   if full; then

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Slurm versions that the tests run against. Needs root and Debian (or a system with apt and debootstrap).
+# Installs what the tests run against. Needs root and Debian (or a system with apt and debootstrap).
 #
 #   setup.sh slurm   the Slurm that this system packages
 #   setup.sh newer   Debian 13's Slurm in a tree of its own, beside it: ${SLURMBURST_SLURM_NEW:-~/.cache/slurmburst-slurm/trixie}
-#   setup.sh all     both
+#   setup.sh python  Microsoft's Azure SDK for Python, in a venv: ${SLURMBURST_AZURE_VENV:-~/.cache/slurmburst-azure-sdk}
+#   setup.sh all     all of them
 #
 # Each may be run again at any time: what is there stays as it is. Nothing is started, here or in the tree.
 set -euo pipefail
@@ -130,9 +131,25 @@ install_in_tree() {
   ' sh "$1" "${PACKAGES[@]}" </dev/null
 }
 
+readonly SDK=('azure-mgmt-compute>=39,<40' 'azure-identity>=1.27,<2')
+
+python() {
+  local venv=${SLURMBURST_AZURE_VENV:-$HOME/.cache/slurmburst-azure-sdk}
+  if ! "$venv/bin/python" -c 'import azure.mgmt.compute, azure.identity' 2>/dev/null; then
+    # Debian's python3 can make no venv without this.
+    python3 -c 'import ensurepip' 2>/dev/null || { need_root python; apt_install python3-venv; }
+    say "making $venv"
+    python3 -m venv "$venv" >&2
+    "$venv/bin/python" -m pip install --quiet "${SDK[@]}" >&2
+  fi
+  say "python: $("$venv/bin/python" -c 'from importlib.metadata import version as v; print("azure-mgmt-compute", v("azure-mgmt-compute"))')"
+  printf 'export SLURMBURST_AZURE_VENV=%q\n' "$venv"
+}
+
 case ${1-} in
   slurm) slurm ;;
   newer) newer ;;
-  all) slurm; newer ;;
+  python) python ;;
+  all) slurm; newer; python ;;
   *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac
