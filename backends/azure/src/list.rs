@@ -25,17 +25,17 @@ impl AzureProvider {
         };
         let now = Instant::now();
         let four = async {
-            tokio::join!(
+            tokio::try_join!(
+                // Without these nothing is known.
                 self.view.vms(cx, self.at(), now),
-                self.view.statuses(cx, self.at(), now),
-                self.view.nics(cx, self.at(), now),
-                View::disks(cx, self.at()),
+                async { Ok(self.view.statuses(cx, self.at(), now).await) },
+                async { Ok(self.view.nics(cx, self.at(), now).await) },
+                async { Ok(View::disks(cx, self.at()).await) },
             )
         };
-        let (vms, statuses, nics, disks) =
-            timeout_at(cx.deadline(), four).await.map_err(|_| late())?;
-        // Without this nothing is known.
-        let vms = vms?;
+        let (vms, statuses, nics, disks) = timeout_at(cx.deadline(), four)
+            .await
+            .map_err(|_| late())??;
         let mut listing = Listing::default();
         let ours: Vec<(&Vm, NodeName, Owner)> =
             vms.values().filter_map(|vm| self.ours(cx, vm)).collect();
@@ -96,6 +96,10 @@ impl AzureProvider {
                 call: tag(&vm.tags, names::CALL).map(str::to_owned),
                 address: addresses.get(&id).copied(),
                 launched_ms: vm.created_ms,
+                expires_ms: vm
+                    .created_ms
+                    .zip(names::lifetime_ms(&vm.tags))
+                    .map(|(from, span)| from.saturating_add(span)),
             });
         }
         listing.instances.sort_by(|a, b| a.node.cmp(&b.node));
