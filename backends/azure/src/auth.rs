@@ -1,7 +1,7 @@
 //! From the site file's choice to a credential. One is chosen; none is tried.
 
+use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +19,21 @@ use azure_identity::{
 };
 use serde::Deserialize;
 use tokio::process::Command;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use crate::certificate::Certificate;
 use crate::config::{Auth, AzureConfig};
 
 /// Where packages install the Azure CLI. slurmctld's programs have no PATH.
-const AZ: [&str; 3] = ["/usr/bin/az", "/usr/local/bin/az", "/opt/az/bin/az"];
+const AZ: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/opt/az/bin"];
 
-/// How long the Azure CLI may take.
-const AZ_LIMIT: Duration = Duration::from_secs(30);
+/// How long a token may take to come. The SDK asks a metadata service that is
+/// not there for more than a minute.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long nobody asks again.
+const SHARED_FOR: Duration = Duration::from_secs(5);
 
 /// The credential of the site file, with its secret read anew.
 ///
@@ -46,7 +52,7 @@ pub(crate) fn credential(
         cloud: Some(Arc::new(CloudConfiguration::from(cloud))),
         ..ClientOptions::default()
     };
-    Ok(match &config.auth {
+    let chosen: Arc<dyn TokenCredential> = match &config.auth {
         Auth::ManagedIdentity { client_id } => {
             ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                 user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
@@ -91,7 +97,11 @@ pub(crate) fn credential(
             subscription: config.subscription_id.clone(),
             tenant: tenant_id.clone(),
         }),
-    })
+    };
+    Ok(Arc::new(InTime {
+        credential: chosen,
+        failed: Mutex::new(None),
+    }))
 }
 
 fn read(path: &Path) -> azure_core::Result<String> {
@@ -100,6 +110,54 @@ fn read(path: &Path) -> azure_core::Result<String> {
 
 pub(crate) fn refuse(message: String) -> azure_core::Error {
     azure_core::Error::with_message(ErrorKind::Credential, message)
+}
+
+/// A credential that answers in time. What fails, fails for all that wait for
+/// it: a thousand nodes are not a thousand logins with a wrong secret.
+#[derive(Debug)]
+struct InTime {
+    credential: Arc<dyn TokenCredential>,
+    failed: Mutex<Option<(Instant, Shared)>>,
+}
+
+#[derive(Debug, Clone)]
+struct Shared(Arc<azure_core::Error>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.0.as_ref())
+    }
+}
+
+#[async_trait]
+impl TokenCredential for InTime {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let mut failed = self.failed.lock().await;
+        if let Some((_, error)) = failed.as_ref().filter(|(at, _)| at.elapsed() < SHARED_FOR) {
+            return Err(azure_core::Error::new(ErrorKind::Credential, error.clone()));
+        }
+        let token = timeout(LIMIT, self.credential.get_token(scopes, options)).await;
+        token
+            .unwrap_or_else(|_| {
+                let late = format!("no answer in {} s", LIMIT.as_secs());
+                Err(azure_core::Error::with_message(ErrorKind::Io, late))
+            })
+            .map_err(|error| {
+                let error = Shared(Arc::new(error));
+                *failed = Some((Instant::now(), error.clone()));
+                azure_core::Error::new(ErrorKind::Credential, error)
+            })
+    }
 }
 
 /// Whoever is logged in to the Azure CLI. The SDK's own asks a shell for it;
@@ -125,9 +183,9 @@ impl TokenCredential for AzureCli {
         scopes: &[&str],
         _options: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let Some(az) = AZ.map(PathBuf::from).into_iter().find(|p| p.exists()) else {
+        let Some(az) = az() else {
             return Err(refuse(format!(
-                "the Azure CLI is at none of {}",
+                "the Azure CLI is neither in PATH nor in {}",
                 AZ.join(", ")
             )));
         };
@@ -142,9 +200,9 @@ impl TokenCredential for AzureCli {
         command
             .kill_on_drop(true)
             .stdin(std::process::Stdio::null());
-        let ran = tokio::time::timeout(AZ_LIMIT, command.output()).await;
-        let out = ran
-            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+        let out = command
+            .output()
+            .await
             .map_err(|e| refuse(format!("{} could not be run: {e}", az.display())))?;
         if !out.status.success() {
             let said = String::from_utf8_lossy(&out.stderr);
@@ -152,9 +210,7 @@ impl TokenCredential for AzureCli {
                 .lines()
                 .find(|l| !l.trim().is_empty())
                 .unwrap_or("it gave no reason");
-            return Err(refuse(format!(
-                "the Azure CLI gave no token: {line}; try `az login`"
-            )));
+            return Err(refuse(format!("the Azure CLI gave none: {line}")));
         }
         // The text holds the token: an error must not quote it.
         let token: AzToken = serde_json::from_slice(&out.stdout).map_err(|_| {
@@ -164,4 +220,12 @@ impl TokenCredential for AzureCli {
             .map_err(|_| refuse("the Azure CLI's token ends at no time".into()))?;
         Ok(AccessToken::new(token.token, expires))
     }
+}
+
+/// The Azure CLI that a person here would run, or else the installed one.
+fn az() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let named = std::env::split_paths(&path).filter(|p| p.is_absolute());
+    let all = named.chain(AZ.iter().map(PathBuf::from));
+    all.map(|folder| folder.join("az")).find(|az| az.is_file())
 }

@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
-use azure_core::error::ErrorKind as SdkKind;
 use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
@@ -30,6 +29,7 @@ use crate::auth;
 use crate::config::AzureConfig;
 use crate::error::{Refused, refused, unreadable};
 use crate::pace::{Class, Pace};
+use crate::unsent::{NO_TOKEN, unsent};
 
 const CONNECT: Duration = Duration::from_secs(15);
 const READ: Duration = Duration::from_secs(60);
@@ -124,17 +124,29 @@ impl Client {
     async fn send(&self, ask: &Ask<'_>) -> Result<Reply> {
         let pipeline = self.pipeline(ask.what).await?;
         match self.send_once(&pipeline, ask).await {
-            // The token ran out under way: Azure did nothing, and a new one will do.
-            Err(error) if error.cloud_code() == Some("ExpiredAuthenticationToken") => {
-                let mut held = self.pipeline.write().await;
-                if held.as_ref().is_some_and(|p| Arc::ptr_eq(p, &pipeline)) {
-                    *held = None;
+            Err(error) => match error.cloud_code() {
+                // The token ran out under way: Azure did nothing, and a new one will do.
+                Some("ExpiredAuthenticationToken") => {
+                    self.forget(&pipeline).await;
+                    let fresh = self.pipeline(ask.what).await?;
+                    self.send_once(&fresh, ask).await
                 }
-                drop(held);
-                let fresh = self.pipeline(ask.what).await?;
-                self.send_once(&fresh, ask).await
-            }
-            other => other,
+                // Whoever asks next reads the secret anew.
+                Some(NO_TOKEN) => {
+                    self.forget(&pipeline).await;
+                    Err(error)
+                }
+                _ => Err(error),
+            },
+            reply => reply,
+        }
+    }
+
+    /// Its credential is of no use any more.
+    async fn forget(&self, pipeline: &Arc<Pipeline>) {
+        let mut held = self.pipeline.write().await;
+        if held.as_ref().is_some_and(|p| Arc::ptr_eq(p, pipeline)) {
+            *held = None;
         }
     }
 
@@ -160,7 +172,9 @@ impl Client {
         let answer = pipeline
             .send(&SdkContext::new(), &mut request, Some(raw))
             .await;
-        let (status, headers, body) = answer.map_err(|e| unsent(ask.what, &e))?.deconstruct();
+        let (status, headers, body) = answer
+            .map_err(|e| unsent(&self.config, ask.what, &e))?
+            .deconstruct();
         let status = u16::from(status);
         let retry_after = retry_after(&headers);
         let request_id = text(&headers, "x-ms-request-id");
@@ -266,7 +280,8 @@ impl Client {
             .and_then(|(_, credential)| credential.clone());
         let credential = match given {
             Some(credential) => credential,
-            None => auth::credential(&self.config, &transport).map_err(|e| unsent(what, &e))?,
+            None => auth::credential(&self.config, &transport)
+                .map_err(|e| unsent(&self.config, what, &e))?,
         };
         let scope = format!("{}/.default", self.config.audience);
         let bearer: Arc<dyn Policy> =
@@ -342,72 +357,6 @@ fn bad_url(what: &str, why: &str) -> Error {
     Error::new(ErrorKind::Unexpected, format!("{what}: {why}"))
         .effect(Effect::None)
         .code("ForeignAddress")
-}
-
-/// The SDK's errors: what did not come as an answer of Azure's.
-fn unsent(what: &str, error: &azure_core::Error) -> Error {
-    // Only its words: the answer inside may hold more than belongs in a log.
-    let said: String = error.to_string().chars().take(400).collect();
-    let said = said.lines().next().unwrap_or_default().to_owned();
-    match error.kind() {
-        SdkKind::Connection => Error::new(
-            ErrorKind::Connect,
-            format!("{what}: {said}: {}", root(error)),
-        ),
-        SdkKind::Credential => no_token(what, &said, error),
-        SdkKind::HttpResponse { status, .. } => Error::new(
-            ErrorKind::Unavailable,
-            format!("{what}: HTTP {status}: {said}"),
-        ),
-        // The request may have arrived.
-        SdkKind::Io => Error::new(
-            ErrorKind::Timeout,
-            format!("{what}: the connection broke: {}", root(error)),
-        ),
-        _ => Error::new(ErrorKind::Unexpected, format!("{what}: {said}")),
-    }
-}
-
-/// No token, so nothing was sent. Whether the credential is bad or its service
-/// was not reached is inside.
-fn no_token(what: &str, said: &str, error: &azure_core::Error) -> Error {
-    let mut inner: Option<&(dyn std::error::Error + 'static)> = error
-        .get_ref()
-        .map(|e| e as &(dyn std::error::Error + 'static));
-    let mut kind = ErrorKind::Auth;
-    while let Some(e) = inner {
-        if let Some(sdk) = e.downcast_ref::<azure_core::Error>() {
-            match sdk.kind() {
-                SdkKind::Connection | SdkKind::Io => kind = ErrorKind::Connect,
-                SdkKind::HttpResponse { status, .. } if u16::from(*status) >= 500 => {
-                    kind = ErrorKind::Unavailable;
-                }
-                SdkKind::HttpResponse { status, .. } if u16::from(*status) == 429 => {
-                    kind = ErrorKind::Throttled;
-                }
-                _ => {}
-            }
-        }
-        inner = e.source();
-    }
-    let hint = match kind {
-        ErrorKind::Auth => {
-            "; check auth, tenant_id and client_id, and whether the secret has expired"
-        }
-        _ => "; the service that gives tokens did not answer",
-    };
-    Error::new(kind, format!("{what}: no token: {said}{hint}"))
-        .effect(Effect::None)
-        .code("NoToken")
-}
-
-/// The innermost cause, which says most.
-fn root(error: &azure_core::Error) -> String {
-    let mut at: &dyn std::error::Error = error;
-    while let Some(inner) = at.source() {
-        at = inner;
-    }
-    at.to_string().chars().take(200).collect()
 }
 
 pub(crate) fn text(headers: &Headers, name: &'static str) -> Option<String> {

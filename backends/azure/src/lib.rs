@@ -21,6 +21,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod unsent;
 mod up;
 mod view;
 

@@ -47,6 +47,10 @@ mod vnets;
 mod wire;
 mod world;
 
+/// A name that no resolver knows and the server's certificate is good for: a
+/// test's proxy takes it to the emulator's port.
+pub const PROXIED_HOST: &str = "management.emulator.test";
+
 pub use books::{Books, Entry};
 pub use buckets::{Bucket, Class, Policy};
 pub use clock::Clock;
