@@ -158,8 +158,12 @@ impl AzureProvider {
                         }
                         _ => again(self.config.poll_interval.max(OPERATION)),
                     },
-                    // Azure forgets operations after some days.
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                    // Azure forgets operations after some days, and they belong
+                    // to the subscription, which may not be ours to read.
+                    Err(error)
+                        if error.kind() == ErrorKind::NotFound
+                            || error.cloud_code() == Some("AuthorizationFailed") =>
+                    {
                         Err(self.unexplained(cx, handle.op, name, vm).await)
                     }
                     Err(error) => Err(error),

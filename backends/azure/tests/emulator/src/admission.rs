@@ -192,7 +192,11 @@ impl World {
             .forbidden
             .iter()
             .any(|(prefix, only)| action.starts_with(prefix) && (over_subscription || !only));
-        if !barred {
+        let outside = self.granted.as_ref().is_some_and(|all| {
+            !all.iter()
+                .any(|(one, everywhere)| *one == action && (*everywhere || !over_subscription))
+        });
+        if !barred && !outside {
             return Ok(());
         }
         Err(Answer::error(
