@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, clippy::unwrap_used)]
 
 use std::path::Path;
+use std::time::Duration;
 
 use slurmburst_azure_emulator::{Clock, Emulator, Settings};
 
@@ -15,6 +16,8 @@ async fn the_azure_cli_drives_the_emulator() {
     let settings = Settings {
         // The CLI would sleep for it in real seconds.
         retry_after: None,
+        // It keeps its token for as long as it was told, in real time.
+        token_life: Duration::from_secs(1_000_000),
         ..Settings::default()
     };
     let azure = Emulator::start(settings, Clock::wall(100.0)).await.unwrap();
