@@ -14,8 +14,6 @@ pub(crate) const NO_TOKEN: &str = "NoToken";
 
 /// The SDK's errors: what did not come as an answer of Azure's.
 pub(crate) fn unsent(config: &AzureConfig, what: &str, error: &azure_core::Error) -> Error {
-    // Only its words: the answer inside may hold more than belongs in a log.
-    let said = first_line(&error.to_string(), 400);
     if let Some(untrusted) = untrusted(what, error) {
         return untrusted;
     }
@@ -24,17 +22,17 @@ pub(crate) fn unsent(config: &AzureConfig, what: &str, error: &azure_core::Error
             ErrorKind::Connect,
             format!("{what}: {}{}", reason(error), way(config)),
         ),
-        SdkKind::Credential => no_token(config, what, &said, error),
+        SdkKind::Credential => no_token(config, what, error),
         SdkKind::HttpResponse { status, .. } => Error::new(
             ErrorKind::Unavailable,
-            format!("{what}: HTTP {status}: {said}"),
+            format!("{what}: HTTP {status}: {}", said(error)),
         ),
         // The request may have arrived.
         SdkKind::Io => Error::new(
             ErrorKind::Timeout,
             format!("{what}: the connection broke: {}", reason(error)),
         ),
-        _ => Error::new(ErrorKind::Unexpected, format!("{what}: {said}")),
+        _ => Error::new(ErrorKind::Unexpected, format!("{what}: {}", said(error))),
     }
 }
 
@@ -53,7 +51,8 @@ fn untrusted(what: &str, error: &azure_core::Error) -> Option<Error> {
 
 /// No token, so nothing was sent. Whether the credential is bad or its service
 /// was not reached is inside.
-fn no_token(config: &AzureConfig, what: &str, said: &str, error: &azure_core::Error) -> Error {
+fn no_token(config: &AzureConfig, what: &str, error: &azure_core::Error) -> Error {
+    let said = said(error);
     let mut kind = ErrorKind::Auth;
     for sdk in causes(error).filter_map(|e| e.downcast_ref::<azure_core::Error>()) {
         match sdk.kind() {
@@ -138,6 +137,11 @@ fn causes(error: &azure_core::Error) -> impl Iterator<Item = &(dyn StdError + 's
         next = now.source();
         Some(now)
     })
+}
+
+/// Only its words: the answer inside may hold more than belongs in a log.
+fn said(error: &azure_core::Error) -> String {
+    first_line(&error.to_string(), 400)
 }
 
 /// The innermost cause, which says most.

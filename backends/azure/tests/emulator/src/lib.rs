@@ -47,10 +47,6 @@ mod vnets;
 mod wire;
 mod world;
 
-/// A name that no resolver knows and the server's certificate is good for: a
-/// test's proxy takes it to the emulator's port.
-pub const PROXIED_HOST: &str = "management.emulator.test";
-
 pub use books::{Books, Entry};
 pub use buckets::{Bucket, Class, Policy};
 pub use clock::Clock;
@@ -58,3 +54,7 @@ pub use cloud::{Cloud, PowerHook};
 pub use faults::{Act, Debris, Fault};
 pub use server::Emulator;
 pub use settings::{Settings, Timings};
+
+/// A name that no resolver knows and the server's certificate is good for: a
+/// test's proxy takes it to the emulator's port.
+pub const PROXIED_HOST: &str = "management.emulator.test";
