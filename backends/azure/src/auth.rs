@@ -35,11 +35,20 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How long nobody asks again.
 const SHARED_FOR: Duration = Duration::from_secs(5);
 
-/// The credential of the site file, with its secret read anew.
-///
-/// # Errors
-/// Its file cannot be read, or is not what it should be.
+/// The credential of the site file.
 pub(crate) fn credential(
+    config: &Arc<AzureConfig>,
+    transport: &Arc<dyn HttpClient>,
+) -> Arc<dyn TokenCredential> {
+    Arc::new(InTime {
+        config: Arc::clone(config),
+        transport: Arc::clone(transport),
+        state: Mutex::default(),
+    })
+}
+
+/// The SDK's credential, with its secret read anew.
+fn chosen(
     config: &AzureConfig,
     transport: &Arc<dyn HttpClient>,
 ) -> azure_core::Result<Arc<dyn TokenCredential>> {
@@ -52,7 +61,7 @@ pub(crate) fn credential(
         cloud: Some(Arc::new(CloudConfiguration::from(cloud))),
         ..ClientOptions::default()
     };
-    let chosen: Arc<dyn TokenCredential> = match &config.auth {
+    Ok(match &config.auth {
         Auth::ManagedIdentity { client_id } => {
             ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                 user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
@@ -97,11 +106,7 @@ pub(crate) fn credential(
             subscription: config.subscription_id.clone(),
             tenant: tenant_id.clone(),
         }),
-    };
-    Ok(Arc::new(InTime {
-        credential: chosen,
-        failed: Mutex::new(None),
-    }))
+    })
 }
 
 fn read(path: &Path) -> azure_core::Result<String> {
@@ -112,12 +117,20 @@ pub(crate) fn refuse(message: String) -> azure_core::Error {
     azure_core::Error::with_message(ErrorKind::Credential, message)
 }
 
-/// A credential that answers in time. What fails, fails for all that wait for
-/// it: a thousand nodes are not a thousand logins with a wrong secret.
+/// A credential that answers in time. What fails, fails for all that ask just
+/// then: a thousand nodes are not a thousand logins with a wrong secret. After
+/// that the secret is read anew.
 #[derive(Debug)]
 struct InTime {
-    credential: Arc<dyn TokenCredential>,
-    failed: Mutex<Option<(Instant, Shared)>>,
+    config: Arc<AzureConfig>,
+    transport: Arc<dyn HttpClient>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    credential: Option<Arc<dyn TokenCredential>>,
+    failed: Option<(Instant, Shared)>,
 }
 
 #[derive(Debug, Clone)]
@@ -142,21 +155,35 @@ impl TokenCredential for InTime {
         scopes: &[&str],
         options: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let mut failed = self.failed.lock().await;
-        if let Some((_, error)) = failed.as_ref().filter(|(at, _)| at.elapsed() < SHARED_FOR) {
+        let mut state = self.state.lock().await;
+        let recent = |(at, _): &&(Instant, Shared)| at.elapsed() < SHARED_FOR;
+        if let Some((_, error)) = state.failed.as_ref().filter(recent) {
             return Err(azure_core::Error::new(ErrorKind::Credential, error.clone()));
         }
-        let token = timeout(LIMIT, self.credential.get_token(scopes, options)).await;
-        token
-            .unwrap_or_else(|_| {
-                let late = format!("no answer in {} s", LIMIT.as_secs());
-                Err(azure_core::Error::with_message(ErrorKind::Io, late))
-            })
-            .map_err(|error| {
+        let asked = timeout(LIMIT, async {
+            let credential = match &state.credential {
+                Some(credential) => Arc::clone(credential),
+                None => chosen(&self.config, &self.transport)?,
+            };
+            let token = credential.get_token(scopes, options).await?;
+            Ok((credential, token))
+        });
+        let asked = asked.await.unwrap_or_else(|_| {
+            let late = format!("no answer in {} s", LIMIT.as_secs());
+            Err(azure_core::Error::with_message(ErrorKind::Io, late))
+        });
+        match asked {
+            Ok((credential, token)) => {
+                state.credential = Some(credential);
+                Ok(token)
+            }
+            Err(error) => {
                 let error = Shared(Arc::new(error));
-                *failed = Some((Instant::now(), error.clone()));
-                azure_core::Error::new(ErrorKind::Credential, error)
-            })
+                state.credential = None;
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(azure_core::Error::new(ErrorKind::Credential, error))
+            }
+        }
     }
 }
 

@@ -29,7 +29,7 @@ use crate::auth;
 use crate::config::AzureConfig;
 use crate::error::{Refused, refused, unreadable};
 use crate::pace::{Class, Pace};
-use crate::unsent::{NO_TOKEN, unsent};
+use crate::unsent::unsent;
 
 const CONNECT: Duration = Duration::from_secs(15);
 const READ: Duration = Duration::from_secs(60);
@@ -122,31 +122,19 @@ impl Client {
     }
 
     async fn send(&self, ask: &Ask<'_>) -> Result<Reply> {
-        let pipeline = self.pipeline(ask.what).await?;
+        let pipeline = self.pipeline().await?;
         match self.send_once(&pipeline, ask).await {
-            Err(error) => match error.cloud_code() {
-                // The token ran out under way: Azure did nothing, and a new one will do.
-                Some("ExpiredAuthenticationToken") => {
-                    self.forget(&pipeline).await;
-                    let fresh = self.pipeline(ask.what).await?;
-                    self.send_once(&fresh, ask).await
+            // The token ran out under way: Azure did nothing, and a new one will do.
+            Err(error) if error.cloud_code() == Some("ExpiredAuthenticationToken") => {
+                let mut held = self.pipeline.write().await;
+                if held.as_ref().is_some_and(|p| Arc::ptr_eq(p, &pipeline)) {
+                    *held = None;
                 }
-                // Whoever asks next reads the secret anew.
-                Some(NO_TOKEN) => {
-                    self.forget(&pipeline).await;
-                    Err(error)
-                }
-                _ => Err(error),
-            },
-            reply => reply,
-        }
-    }
-
-    /// Its credential is of no use any more.
-    async fn forget(&self, pipeline: &Arc<Pipeline>) {
-        let mut held = self.pipeline.write().await;
-        if held.as_ref().is_some_and(|p| Arc::ptr_eq(p, pipeline)) {
-            *held = None;
+                drop(held);
+                let fresh = self.pipeline().await?;
+                self.send_once(&fresh, ask).await
+            }
+            other => other,
         }
     }
 
@@ -265,7 +253,7 @@ impl Client {
         ))
     }
 
-    async fn pipeline(&self, what: &str) -> Result<Arc<Pipeline>> {
+    async fn pipeline(&self) -> Result<Arc<Pipeline>> {
         if let Some(pipeline) = self.pipeline.read().await.as_ref() {
             return Ok(Arc::clone(pipeline));
         }
@@ -280,8 +268,7 @@ impl Client {
             .and_then(|(_, credential)| credential.clone());
         let credential = match given {
             Some(credential) => credential,
-            None => auth::credential(&self.config, &transport)
-                .map_err(|e| unsent(&self.config, what, &e))?,
+            None => auth::credential(&self.config, &transport),
         };
         let scope = format!("{}/.default", self.config.audience);
         let bearer: Arc<dyn Policy> =

@@ -9,9 +9,6 @@ use slurmburst_core::error::{Effect, Error, ErrorKind};
 
 use crate::config::{Auth, AzureConfig};
 
-/// The code of a token that could not be had.
-pub(crate) const NO_TOKEN: &str = "NoToken";
-
 /// The SDK's errors: what did not come as an answer of Azure's.
 pub(crate) fn unsent(config: &AzureConfig, what: &str, error: &azure_core::Error) -> Error {
     if let Some(untrusted) = untrusted(what, error) {
@@ -75,7 +72,7 @@ fn no_token(config: &AzureConfig, what: &str, error: &azure_core::Error) -> Erro
         }
         _ => format!("{what}: no token: {said}; what gives tokens cannot just now"),
     };
-    Error::new(kind, text).effect(Effect::None).code(NO_TOKEN)
+    Error::new(kind, text).effect(Effect::None).code("NoToken")
 }
 
 /// What to do about a credential that is refused.

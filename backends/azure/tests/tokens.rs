@@ -8,9 +8,11 @@ mod site;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request};
+use futures::future::join_all;
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use slurmburst_azure::{AzureConfig, AzureProvider};
 use slurmburst_core::error::{Error, ErrorKind};
@@ -19,6 +21,7 @@ use slurmburst_core::outcome::Outcome;
 use slurmburst_core::provider::CloudProvider;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 
 use site::{Azure, CLUSTER, create, cx, ids, path, provider};
 
@@ -239,6 +242,35 @@ async fn a_secret_that_is_refused_or_unreadable_is_its_own_error() {
         &["AADSTS90002", "check tenant_id"],
     );
     assert_eq!(azure.emulator.cloud().books().count("virtualMachines"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_nodes_are_not_a_hundred_logins() {
+    let azure = Azure::start().await;
+    let wrong = azure.file("wrong", "wr0ng", 0o600);
+    let keys = azure.at(&azure.emulator.endpoint())
+        + &azure.trusted()
+        + &azure.principal()
+        + &path("client_secret_file", &wrong);
+    let site = azure.site(&keys);
+    let (provider, cx) = (provider(&site), cx());
+    let nodes: Vec<String> = (1..=100).map(|n| format!("c{n}")).collect();
+    let all = nodes
+        .iter()
+        .map(|node| create(&cx, &site, provider.as_ref(), node));
+    for outcome in join_all(all).await {
+        let Outcome::Failed(error) = outcome else {
+            panic!("{outcome:?}");
+        };
+        says(&error, ErrorKind::Auth, "NoToken", &["AADSTS7000215"]);
+    }
+    let logins = azure.emulator.cloud().books().count("token");
+    assert!(logins <= 10, "{logins} logins with a wrong secret");
+    // It is put right while the program runs.
+    azure.with_secret();
+    std::fs::copy(azure.dir.path().join("secret"), &wrong).unwrap();
+    sleep(Duration::from_secs(6)).await;
+    assert!(provider.list(&cx).await.unwrap().is_complete());
 }
 
 #[tokio::test(flavor = "multi_thread")]
