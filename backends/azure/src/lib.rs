@@ -12,6 +12,7 @@ mod image;
 mod kind;
 mod list;
 mod names;
+mod operator;
 mod pace;
 mod poll;
 mod private_ip;
@@ -27,4 +28,5 @@ mod view;
 
 pub use config::{Auth, AzureConfig, Match};
 pub use kind::AzureKind;
+pub use operator::AzureOperator;
 pub use provider::AzureProvider;

@@ -169,7 +169,8 @@ impl World {
     }
 
     fn permitted(&self, asked: &Asked, low: &[&str], principal: &str) -> Result<(), Answer> {
-        let Some(at) = low.iter().position(|part| *part == "providers") else {
+        // The last: what is asked of a resource is the asked one's business.
+        let Some(at) = low.iter().rposition(|part| *part == "providers") else {
             return Ok(());
         };
         let over_subscription = low.get(2) != Some(&"resourcegroups");

@@ -28,6 +28,7 @@ mod addresses;
 mod admission;
 mod books;
 mod buckets;
+mod by_hand;
 mod catalogue;
 mod clock;
 mod cloud;
