@@ -79,10 +79,11 @@ EXIT STATUS
 
 const AFTER_UP: &str = "\
 WHAT IT MEANS FOR SLURM
-    Nothing: Slurm is not told. A node that Slurm keeps powered down does not take
+    Slurm is not told to use the node. One that it keeps powered down does not take
     jobs, and what runs for it is an orphan, which reconcile powers down after
     orphan_grace. To use the node, `scontrol update nodename=NODES state=power_up`
-    instead, or after this.
+    instead, or after this. A node that cannot come up is DOWN in Slurm until the
+    failure's cool-off is over, as after a power-up of Slurm's own.
 
 EXIT STATUS
     0   all are up, or wished with --no-wait
