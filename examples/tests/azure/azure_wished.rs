@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::{SLURMBURST, at_a_terminal, err, out};
-use crate::world::{CLUSTER, World, of};
+use crate::world::{CLUSTER, SIZE, World, of};
 
 /// A Slurm that keeps every node powered down.
 const OFF: &str = "#!/bin/sh
@@ -83,7 +83,27 @@ async fn create_and_delete_are_wishes_and_leave_nothing() {
     assert_eq!(world.cloud().books().count("DELETE"), 0);
     let yes = asked("y\n");
     assert!(yes.contains("c1     done"), "{yes}");
+    assert!(
+        yes.contains("vm delete [") && yes.contains("] 0 of 1, "),
+        "{yes}"
+    );
     let (answer, code) = world.json(&["vm", "delete", "c[1-2]", "--yes"]);
+    assert_eq!(code, Some(0), "{answer:#}");
+    let books = world.cloud().books();
+    assert_eq!((books.vms, books.nics, books.disks), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_fails_says_why_and_leaves_nothing() {
+    let world = World::new().await;
+    world.cloud().exhaust(SIZE, None);
+    let (answer, code) = world.json(&["vm", "create", "c3"]);
+    assert_eq!(code, Some(1), "{answer:#}");
+    let why = of(&answer, "nodes", "c3", "why").as_str().unwrap();
+    assert!(why.contains("AllocationFailed"), "{answer:#}");
+    assert_eq!(of(&answer, "nodes", "c3", "result"), "failed");
+    // What it left is cleared away; waiting for that ends the converger too.
+    let (answer, code) = world.json(&["vm", "delete", "c3", "--yes"]);
     assert_eq!(code, Some(0), "{answer:#}");
     let books = world.cloud().books();
     assert_eq!((books.vms, books.nics, books.disks), (0, 0, 0));

@@ -216,27 +216,48 @@ fn follow(
     let progress = until.map(|_| Progress::of(what, nodes.len()));
     loop {
         let now = ledger.wishes(Some(&nodes))?;
-        let verdict = |wish: &Wish| match &wish.settled {
-            _ if mine.get(&wish.node) != Some(&wish.generation) => {
-                Verdict::new(&wish.node, Word::Superseded)
-            }
-            None => Verdict::new(&wish.node, Word::UnderWay),
-            Some(settled) => match &settled.result {
-                Ok(()) => Verdict::new(&wish.node, Word::Done),
-                Err(error) => Verdict::failed(&wish.node, error),
-            },
-        };
-        let verdicts: Vec<Verdict> = now.iter().map(verdict).collect();
-        let open = verdicts
+        let is_mine = |w: &Wish| mine.get(&w.node) == Some(&w.generation);
+        let open = now
             .iter()
-            .filter(|v| v.result == Word::UnderWay)
+            .filter(|w| w.settled.is_none() && is_mine(w))
             .count();
         if open == 0 || until.is_none_or(|at| Instant::now() >= at) {
-            return Ok(verdicts);
+            let verdict = |wish: &Wish| match &wish.settled {
+                _ if !is_mine(wish) => overtaken(ledger, &wish.node, mine.get(&wish.node)),
+                None => Ok(Verdict::new(&wish.node, Word::UnderWay)),
+                Some(settled) => Ok(match &settled.result {
+                    Ok(()) => Verdict::new(&wish.node, Word::Done),
+                    Err(error) => Verdict::failed(&wish.node, error),
+                }),
+            };
+            return now.iter().map(verdict).collect();
         }
         if let Some(progress) = &progress {
             progress.done(nodes.len() - open);
         }
         sleep(LOOK_EVERY);
     }
+}
+
+/// A newer wish stands in the place of ours: somebody's, or the one that clears
+/// away what ours left when it failed. What became of ours the events tell.
+fn overtaken(
+    ledger: &Ledger,
+    node: &NodeName,
+    mine: Option<&Generation>,
+) -> Result<Verdict, LedgerError> {
+    const ENOUGH: usize = 50;
+    let events = ledger.events(Some(std::slice::from_ref(node)), ENOUGH)?;
+    let mut ours = events
+        .into_iter()
+        .rev()
+        .filter(|e| e.generation.as_ref() == mine);
+    let failed = ours.find(|e| e.what == "failed");
+    Ok(match failed {
+        Some(event) => Verdict {
+            why: event.detail,
+            ..Verdict::new(node, Word::Failed)
+        },
+        None => Verdict::new(node, Word::Superseded),
+    })
 }
