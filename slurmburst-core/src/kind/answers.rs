@@ -144,3 +144,27 @@ impl Quota {
             .is_none_or(|wanted| others.saturating_add(wanted) <= self.limit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_fits_beside_what_others_use() {
+        let quota = |used, ours, limit, wanted: Option<u64>| Quota {
+            region: "here".into(),
+            name: "cores".into(),
+            title: "cores".into(),
+            used,
+            ours,
+            limit,
+            one_node: wanted.map(|_| 4),
+            wanted,
+        };
+        assert!(quota(8, 4, 40, Some(36)).fits());
+        assert!(!quota(8, 4, 40, Some(37)).fits());
+        assert!(quota(99, 0, 40, None).fits(), "nothing is wanted");
+        assert!(quota(4, 8, 8, Some(8)).fits(), "a count that is behind");
+        assert!(!quota(1, 0, u64::MAX - 1, Some(u64::MAX)).fits());
+    }
+}

@@ -389,4 +389,25 @@ mod tests {
         assert_eq!((all[0].used, all[0].limit), (8, u64::MAX));
         assert_eq!(all[0].title, "cores");
     }
+
+    #[test]
+    fn garbage_is_an_error_and_not_a_panic() {
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"[7]",
+            b"\xff\xfe",
+            b"{\"value\": 7}",
+            b"null",
+        ] {
+            assert!(sizes(bytes).is_err() && usages(bytes).is_err());
+            assert!(named(bytes).is_err());
+            // Of these two, what says nothing is nothing.
+            let (_, _) = (subnet(bytes), image_version(bytes));
+        }
+        for odd in ["1e999", "-1e999", "1e300"] {
+            let text = format!(r#"{{"value":[{{"currentValue":{odd},"limit":0,"name":{{}}}}]}}"#);
+            let _ = usages(text.as_bytes());
+        }
+    }
 }

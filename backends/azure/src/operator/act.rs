@@ -20,6 +20,8 @@ use crate::names::{self, Whose, tag, whose};
 
 /// Azure lets an operation be asked 15 times a minute.
 const OPERATION: Duration = Duration::from_secs(4);
+/// Never longer than this between two looks, whatever an answer says.
+const MOST: Duration = Duration::from_secs(60);
 
 /// What is kept of something that was begun.
 #[derive(Debug, Serialize, Deserialize)]
@@ -170,7 +172,10 @@ impl AzureOperator {
             },
             instance,
             handle,
-            poll_after: reply.retry_after.unwrap_or(OPERATION).max(OPERATION),
+            poll_after: reply
+                .retry_after
+                .unwrap_or(OPERATION)
+                .clamp(OPERATION, MOST),
         }))
     }
 

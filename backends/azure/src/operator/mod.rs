@@ -28,7 +28,7 @@ use slurmburst_core::kind::{
 use slurmburst_core::outcome::Outcomes;
 use slurmburst_core::policy::Group;
 use slurmburst_core::provider::{Context, Lifecycle, Pending};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::provider::AzureProvider;
 
@@ -109,7 +109,7 @@ where
         let later = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Conflict)
             && error.may_have_acted() == Effect::None;
         match error.advice() {
-            Advice::Retry(after) if later && Instant::now() + after < cx.deadline() => {
+            Advice::Retry(after) if later && after < cx.remaining() => {
                 sleep(after).await;
             }
             _ => return Err(error),

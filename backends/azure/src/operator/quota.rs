@@ -71,7 +71,8 @@ impl AzureOperator {
             let region = vm.location.as_deref().unwrap_or(&provider.config.location);
             let size = vm.size.as_deref().and_then(|s| sizes.get(region, s));
             for (name, cores) in size.into_iter().flat_map(|s| pools(s, vm.spot)) {
-                *ours.entry((region.to_owned(), name)).or_default() += cores;
+                let sum = ours.entry((region.to_owned(), name)).or_default();
+                *sum = sum.saturating_add(cores);
             }
         }
         Ok(ours)

@@ -59,8 +59,9 @@ fn judge(file: &str, lifecycle: Lifecycle, limits: Limits, usual: Usual) -> Vec<
     };
     let time = limits.resume.saturating_sub(limits.margin);
     // In whole minutes.
-    let minutes = |seconds: Duration| seconds.as_secs().div_ceil(60) * 60;
-    let enough = minutes(usual.up + BOOT + limits.margin).max(600);
+    let minutes = |time: Duration| time.as_secs().div_ceil(60).saturating_mul(60);
+    let ready = usual.up.saturating_add(BOOT);
+    let enough = minutes(ready.saturating_add(limits.margin)).max(600);
     let fix = format!("in {file}: ResumeTimeout={enough}");
     let found =
         format!("ResumeTimeout is {resume} s; {comes} takes about {up} s, and then it boots");
@@ -70,7 +71,7 @@ fn judge(file: &str, lifecycle: Lifecycle, limits: Limits, usual: Usual) -> Vec<
             format!("{found}: no node will come up in time"),
             fix,
         )
-    } else if time < usual.up + BOOT {
+    } else if time < ready {
         Finding::warning("ResumeTimeout", found, fix)
     } else {
         Finding::ok("ResumeTimeout", found)
@@ -78,8 +79,9 @@ fn judge(file: &str, lifecycle: Lifecycle, limits: Limits, usual: Usual) -> Vec<
     // Once SuspendTimeout is over Slurm may want the node again, whose old
     // machine has to go first.
     let left = usual.down.saturating_sub(limits.suspend);
+    let both = left.saturating_add(ready);
     let found = format!("SuspendTimeout is {suspend} s; {goes} takes about {down} s");
-    findings.push(if time < left + usual.up + BOOT && !left.is_zero() {
+    findings.push(if time < both && !left.is_zero() {
         Finding::warning(
             "SuspendTimeout",
             format!(
@@ -89,7 +91,7 @@ fn judge(file: &str, lifecycle: Lifecycle, limits: Limits, usual: Usual) -> Vec<
             format!(
                 "in {file}: SuspendTimeout={}, or ResumeTimeout={}",
                 minutes(usual.down),
-                minutes(left + usual.up + BOOT + limits.margin)
+                minutes(both.saturating_add(limits.margin))
             ),
         )
     } else {

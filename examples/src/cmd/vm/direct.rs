@@ -184,7 +184,7 @@ async fn act(
         let Some(next) = pending.iter().map(|p| p.poll_after).min().filter(|_| wait) else {
             return outcomes;
         };
-        if Instant::now() + next > until {
+        if next >= until.saturating_duration_since(Instant::now()) {
             return outcomes;
         }
         sleep(next).await;
