@@ -12,10 +12,10 @@ use slurmburst_core::provider::{Context, Market, Owner};
 use tokio::time::Instant;
 
 use super::{AzureOperator, TOGETHER, patiently};
-use crate::api::{self, Nic, Status, Vm};
+use crate::api::{self, Nic, Provisioning, Status, Vm};
 use crate::list::state;
 use crate::names::{self, tag};
-use crate::view::View;
+use crate::view::{View, is_known};
 
 /// So many are asked for one by one; for more the lists are shorter.
 const FEW: u64 = 8;
@@ -79,18 +79,13 @@ impl AzureOperator {
             .cloned()
             .collect();
         let statuses = patiently(cx, || provider.view.statuses(cx, provider.at(), now)).await?;
-        let known: HashMap<String, Status> = match statuses {
-            Some(all) => (*all).clone(),
-            // Not ours to see: each by itself.
-            None => {
-                let mut known = HashMap::new();
-                for some in vms.chunks(TOGETHER) {
-                    let some: Vec<&Vm> = some.iter().collect();
-                    known.extend(patiently(cx, || View::each(cx, provider.at(), &some)).await?);
-                }
-                known
-            }
-        };
+        let mut known: HashMap<String, Status> =
+            statuses.map_or_else(HashMap::new, |all| (*all).clone());
+        // The list is not ours to see, or leaves some out: those by themselves.
+        let unsaid: Vec<&Vm> = vms.iter().filter(|vm| is_unsaid(vm, &known)).collect();
+        for some in unsaid.chunks(TOGETHER) {
+            known.extend(patiently(cx, || View::each(cx, provider.at(), some)).await?);
+        }
         for vm in &mut vms {
             if let Some(status) = known.get(&vm.id.to_ascii_lowercase()) {
                 vm.status = status.clone();
@@ -154,4 +149,14 @@ impl AzureOperator {
             created_ms: vm.created_ms,
         }
     }
+}
+
+/// Whether a machine must have a power state, or a reason why not, that was not
+/// said.
+fn is_unsaid(vm: &Vm, known: &HashMap<String, Status>) -> bool {
+    let status = known.get(&vm.id.to_ascii_lowercase());
+    !matches!(
+        vm.provisioning,
+        Provisioning::Creating | Provisioning::Deleting
+    ) && status.is_none_or(|s| !is_known(s.power) && s.failed.is_none())
 }

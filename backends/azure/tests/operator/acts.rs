@@ -85,6 +85,41 @@ async fn machines_are_shown_whosever_they_are() {
     );
 }
 
+/// What is read grows with the pages, not with the machines.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_machines_are_a_dozen_reads() {
+    let settings = Settings {
+        limits: false,
+        missing_power_every: 0,
+        ..Settings::default()
+    };
+    let world = World::new(settings).await;
+    for n in 1..=200 {
+        assert_eq!(
+            world
+                .cloud()
+                .make_vm(&format!("c{n}"), SIZE, json!({}))
+                .await,
+            201
+        );
+    }
+    world.cloud().advance(Duration::from_secs(100));
+    let reads = || world.cloud().books().classes["reads"];
+    let operator = world.operator();
+    let all = operator.machines(&cx(), None).await.unwrap();
+    assert!(all.len() == 200 && all.iter().all(|m| m.addresses.len() == 1));
+    // Four pages each of machines, power states and network interfaces.
+    assert_eq!(reads(), 12);
+    let one: HostSet = "c7".parse().unwrap();
+    assert_eq!(operator.machines(&cx(), Some(&one)).await.unwrap().len(), 1);
+    assert_eq!(reads(), 12 + 1 + 4);
+    // A power state that the list leaves out is asked for.
+    world.cloud().change(|s| s.missing_power_every = 20);
+    let all = operator.machines(&cx(), None).await.unwrap();
+    assert!(all.iter().all(|m| m.power.as_deref() == Some("running")));
+    assert_eq!(reads(), 12 + 1 + 4 + 12 + 10);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn adopting_writes_our_tags_and_keeps_the_others() {
     let world = World::new(Settings::default()).await;
