@@ -96,6 +96,11 @@ async fn create_and_delete_are_wishes_and_leave_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_that_fails_says_why_and_leaves_nothing() {
     let world = World::new().await;
+    // A converger that has something to tell a Slurm that never answers stays.
+    world.site.scontrol(
+        &OFF.replace("NodeName=d1", "NodeName=c3")
+            .replace("+POWERED_DOWN", ""),
+    );
     world.cloud().exhaust(SIZE, None);
     let (answer, code) = world.json(&["vm", "create", "c3"]);
     assert_eq!(code, Some(1), "{answer:#}");
