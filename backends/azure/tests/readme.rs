@@ -25,8 +25,15 @@ async fn its_site_files_are_good() {
     let azure = Azure::start().await;
     azure.file("admin.pub", "ssh-ed25519 AAAA admin\n", 0o644);
     azure.file("cloud-init.yaml", blocks("yaml")[0], 0o644);
-    let files = blocks("toml");
+    let mut files = blocks("toml");
     assert_eq!(files.len(), 2);
+    // And the one among the examples, where they are.
+    let example = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/sites/azure.toml"
+    );
+    let example = std::fs::read_to_string(example).unwrap_or_default();
+    files.extend((!example.is_empty()).then_some(example.as_str()));
     for text in files {
         let here = format!("{}/", azure.dir.path().display());
         let site = parse(&text.replace("/etc/slurm/", &here));
