@@ -228,6 +228,7 @@ impl CloudProvider for Folder {
                     call: Some(tags.call),
                     address: None,
                     launched_ms: None,
+                    expires_ms: None,
                 }),
                 Err(e) if e.kind() == Io::NotFound => {}
                 // Never leave out in silence what may exist.

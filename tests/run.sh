@@ -5,6 +5,8 @@
 #   tests/run.sh [full] [FILTER]  and every feature by itself, the core without the rest, a newer Slurm, the demo,
 #                                 licences, packages, rustdoc, fuzzing
 #   tests/run.sh chaos [FILTER]   and the same again for longer
+#   tests/run.sh azure [FILTER]   the Azure backend alone: its tests, its emulator's, and those of other crates that are named
+#                                 so. With SLURMBURST_TEST_AZ=1 the Azure CLI (731 MB) drives the emulator too
 #
 # With a FILTER only tests run whose name contains it. Stops at the first stage that fails; each stage says what time it
 # may take (on two cores, with dependencies built) and what it took. The last lines are the test runner's, then the total.
@@ -13,7 +15,7 @@ cd "$(dirname "$0")/.."
 
 mode=full filter=
 case ${1-} in
-  quick | full | chaos) mode=$1; shift ;;
+  quick | full | chaos | azure) mode=$1; shift ;;
   -*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0"; [ "$1" = --help ] && exit || exit 2 ;;
 esac
 filter=${1-}
@@ -97,10 +99,12 @@ nextest() {
   shift
   # A filter may leave a stage nothing to do.
   [ -z "$filter" ] || { expression="($expression) and test(~$filter)"; none=pass; }
+  [ "$mode" != azure ] || { expression="($expression) and ($AZURE)"; none=pass; }
   cargo nextest run "${ALL[@]}" --profile run --no-tests "$none" -E "$expression" "$@"
 }
 
 readonly REAL='package(slurmburst-tests)'
+readonly AZURE='package(slurmburst-azure) or package(slurmburst-azure-emulator) or test(~azure)'
 # They mostly sleep: more of them than there are cores.
 readonly SIDE_BY_SIDE=(--test-threads 6)
 
@@ -113,7 +117,11 @@ build_tests() {
 }
 
 # Without nextest there are no groups and no time limits: all at once, a few at a time.
-plain_tests() { cargo test "${ALL[@]}" --all-targets -- --test-threads 4 "$@" ${filter:+"$filter"}; }
+plain_tests() {
+  local what=("${ALL[@]}")
+  [ "$mode" != azure ] || what=(-p slurmburst-azure -p slurmburst-azure-emulator --all-features)
+  cargo test "${what[@]}" --all-targets -- --test-threads 4 "$@" ${filter:+"$filter"}
+}
 
 # Runs a command as on a machine that never had Slurm: what needs it says that it skips. Its programs are deleted from a
 # view of /usr that this command alone has.
@@ -138,6 +146,12 @@ tests_without_slurm() {
     -E "($REAL or package(slurmburst-local) or package(slurmburst-programs))${filter:+ and test(~$filter)}"
 }
 
+# Microsoft's own client, kept apart from the other tests: it is large, and it is shown what it said.
+azure_cli() {
+  eval "$(tests/setup.sh az)"
+  cargo test "${ALL[@]}" --test az -- --nocapture
+}
+
 the_demo() {
   examples/demo.sh
 }
@@ -153,7 +167,7 @@ features_of() { # PACKAGE: the features that its Cargo.toml names
 # Each feature alone, none, and all; without warnings, which tell of code that a combination never uses.
 every_feature() {
   local folder package features
-  for folder in slurmburst-core . examples; do
+  for folder in slurmburst-core . backends/azure examples; do
     package=$(sed -n '/^\[package\]/,$s/^name = "\(.*\)"/\1/p' "$folder/Cargo.toml" | head -n 1)
     for features in '' $(features_of "$folder"); do
       say "$package with ${features:-nothing}"
@@ -240,7 +254,9 @@ licences() {
   say "nothing banned is in Cargo.lock"
 }
 
-packages() { cargo package --workspace --exclude slurmburst-tests --no-verify --allow-dirty; }
+packages() {
+  cargo package --workspace --exclude slurmburst-tests --exclude slurmburst-azure-emulator --no-verify --allow-dirty
+}
 
 documentation() { RUSTDOCFLAGS='-D warnings' cargo doc "${ALL[@]}" --no-deps; }
 
@@ -273,8 +289,8 @@ properties() {
 
 # --- what is run ---------------------------------------------------------------------------------------------------
 
-full() { [ "$mode" != quick ]; }
-whole() { [ -z "$filter" ]; }
+full() { [ "$mode" = full ] || [ "$mode" = chaos ]; }
+whole() { [ -z "$filter" ] && [ "$mode" != azure ]; }
 
 say "tests/run.sh $mode${filter:+, tests named *$filter*}"
 # From here on a Slurm that is missing is a failure.
@@ -283,11 +299,13 @@ export SLURMBURST_REQUIRE_SLURM=1
 whole && stage format 20 cargo fmt --all --check
 stage slurm 120 tests/setup.sh slurm
 full && stage slurm-newer 240 tests/setup.sh newer
+stage python 180 tests/setup.sh python
+eval "$(grep '^export SLURMBURST_' "$logs/python.log")"
 stage runner 600 install_runner
-whole && stage clippy 240 cargo clippy "${ALL[@]}" --all-targets -- -D warnings
+whole && stage clippy 300 cargo clippy "${ALL[@]}" --all-targets -- -D warnings
+stage build 600 build_tests
 stage programs 240 tests/build-programs.sh
 eval "$(grep '^export SLURMBURST_' "$logs/programs.log")"
-stage build 300 build_tests
 if have_nextest; then
   stage tests 240 nextest "not $REAL"
   if full; then
@@ -300,7 +318,11 @@ elif full; then
 else
   stage tests 900 plain_tests --skip newer
 fi
-stage doc-tests 120 doc_tests
+if [ "$mode" != azure ]; then
+  stage doc-tests 120 doc_tests
+elif [ "${SLURMBURST_TEST_AZ-}" = 1 ]; then
+  stage azure-cli 900 azure_cli
+fi
 
 if full && whole; then
   ! have_nextest || stage without-slurm 120 tests_without_slurm

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Installs the Slurm versions that the tests run against. Needs root and Debian (or a system with apt and debootstrap).
+# Installs what the tests run against. Needs root and Debian (or a system with apt and debootstrap).
 #
 #   setup.sh slurm   the Slurm that this system packages
 #   setup.sh newer   Debian 13's Slurm in a tree of its own, beside it: ${SLURMBURST_SLURM_NEW:-~/.cache/slurmburst-slurm/trixie}
-#   setup.sh all     both
+#   setup.sh python  Microsoft's Azure SDK for Python, in a venv: ${SLURMBURST_AZURE_VENV:-~/.cache/slurmburst-azure-sdk}
+#   setup.sh az      the Azure CLI, 731 MB, likewise: ${SLURMBURST_AZ_VENV:-~/.cache/slurmburst-azure-cli}
+#   setup.sh all     all of them but the last
 #
 # Each may be run again at any time: what is there stays as it is. Nothing is started, here or in the tree.
 set -euo pipefail
@@ -130,9 +132,34 @@ install_in_tree() {
   ' sh "$1" "${PACKAGES[@]}" </dev/null
 }
 
+# venv VARIABLE FOLDER PROBE PACKAGE...: a Python with these packages, in which the words of PROBE run well.
+venv() {
+  local variable=$1 folder=$2 probe=$3
+  shift 3
+  # shellcheck disable=SC2086 # words
+  if ! "$folder/bin/"$probe >/dev/null 2>&1; then
+    # Debian's python3 can make no venv without this.
+    python3 -c 'import ensurepip' 2>/dev/null || { need_root "a venv"; apt_install python3-venv; }
+    say "making $folder"
+    python3 -m venv "$folder" >&2
+    "$folder/bin/python" -m pip install --quiet "$@" >&2
+  fi
+  say "$folder: $("$folder/bin/python" -m pip list 2>/dev/null | awk '/^azure-(cli|mgmt-compute) /' | tr -s ' ' | paste -sd,)"
+  printf 'export %s=%q\n' "$variable" "$folder"
+}
+
+python() {
+  venv SLURMBURST_AZURE_VENV "${SLURMBURST_AZURE_VENV:-$HOME/.cache/slurmburst-azure-sdk}" \
+    'python -c __import__("azure.mgmt.compute"),__import__("azure.identity")' 'azure-mgmt-compute>=39,<40' 'azure-identity>=1.27,<2'
+}
+
+az() { venv SLURMBURST_AZ_VENV "${SLURMBURST_AZ_VENV:-$HOME/.cache/slurmburst-azure-cli}" 'az version' 'azure-cli>=2.91,<3'; }
+
 case ${1-} in
   slurm) slurm ;;
   newer) newer ;;
-  all) slurm; newer ;;
+  python) python ;;
+  az) az ;;
+  all) slurm; newer; python ;;
   *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac

@@ -3,6 +3,7 @@
 mod cmd;
 mod failure;
 mod out;
+mod served;
 mod site;
 mod table;
 mod time;
@@ -20,12 +21,13 @@ Looks after a Slurm cluster that grows into clouds and shrinks back.
 slurmctld calls slurmburst-resume, slurmburst-suspend and slurmburst-resume-fail; \
 this command is for people. `init` makes a site, `check` says whether it would \
 work, `plan` what would be called, `status` and `history` what is and was, \
-`reconcile` looks at everything once, `pause` stops new power-ups.";
+`reconcile` looks at everything once, `vm` shows and handles machines, `images` and \
+`quota` tell what a cloud has and allows, `pause` stops new power-ups.";
 
 const AFTER: &str = "\
 EXIT STATUS
     0   done
-    1   done, and the answer is bad news: a check failed, a node would be refused
+    1   done, and the answer is bad news: a check failed, a node is refused
     2   wrong usage, or a wrong site file
     3   the ledger could not be used
 
@@ -61,6 +63,9 @@ enum Command {
     Status(cmd::status::Args),
     History(cmd::history::Args),
     Reconcile(cmd::reconcile::Args),
+    Vm(cmd::vm::Args),
+    Images(cmd::images::Args),
+    Quota(cmd::quota::Args),
     Pause(cmd::pause::PauseArgs),
     Unpause(cmd::pause::UnpauseArgs),
     Hostlist(cmd::hostlist::Args),
@@ -89,6 +94,9 @@ fn run(cli: &Cli) -> Outcome {
         Command::Status(args) => cmd::status::run(args, config),
         Command::History(args) => cmd::history::run(args, config),
         Command::Reconcile(args) => cmd::reconcile::run(args, config),
+        Command::Vm(args) => cmd::vm::run(args, config),
+        Command::Images(args) => cmd::images::run(args, config),
+        Command::Quota(args) => cmd::quota::run(args, config),
         Command::Pause(_) => cmd::pause::run(true, config),
         Command::Unpause(_) => cmd::pause::run(false, config),
         Command::Hostlist(args) => cmd::hostlist::run(args),

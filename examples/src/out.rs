@@ -3,7 +3,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -102,30 +102,48 @@ pub(crate) fn plural<N: std::fmt::Display + PartialEq + From<u8>>(count: N, what
     format!("{count} {what}{s}")
 }
 
-/// A line on a terminal that says what is waited for and since when. Nothing
-/// anywhere else; gone when it is dropped.
+/// A line on a terminal that says what is waited for and since when, and how far
+/// it has come where that is known. Nothing anywhere else; gone when it is dropped.
 pub(crate) struct Progress {
-    over: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     ticker: Option<JoinHandle<()>>,
 }
 
+#[derive(Default)]
+struct Shared {
+    over: AtomicBool,
+    done: AtomicUsize,
+    /// 0 where it is not known.
+    total: usize,
+}
+
 impl Progress {
-    pub(crate) fn new(what: &'static str) -> Progress {
+    pub(crate) fn new(what: &str) -> Progress {
+        Progress::of(what, 0)
+    }
+
+    /// The same, of so many.
+    pub(crate) fn of(what: &str, total: usize) -> Progress {
         const TICK: Duration = Duration::from_millis(100);
-        let over = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared {
+            total,
+            ..Shared::default()
+        });
         let mut ticker = None;
         if io::stderr().is_terminal() {
-            let over = Arc::clone(&over);
+            let shared = Arc::clone(&shared);
+            let what = printable(what);
             ticker = Some(std::thread::spawn(move || {
                 let begun = Instant::now();
                 let mut shown = 0;
-                while !over.load(Ordering::Relaxed) {
+                while !shared.over.load(Ordering::Relaxed) {
                     std::thread::sleep(TICK);
                     let seconds = begun.elapsed().as_secs();
                     // What is quick needs no words.
                     if seconds > shown {
                         shown = seconds;
-                        let _ = write!(io::stderr(), "\r\x1b[K{what}, {seconds} s");
+                        let bar = bar(shared.done.load(Ordering::Relaxed), shared.total);
+                        let _ = write!(io::stderr(), "\r\x1b[K{what}{bar}, {seconds} s");
                     }
                 }
                 if shown > 0 {
@@ -133,15 +151,47 @@ impl Progress {
                 }
             }));
         }
-        Progress { over, ticker }
+        Progress { shared, ticker }
     }
+
+    /// So many are done.
+    pub(crate) fn done(&self, done: usize) {
+        self.shared.done.store(done, Ordering::Relaxed);
+    }
+}
+
+/// ` [#####     ] 10 of 20`, or nothing where the end is not known.
+fn bar(done: usize, total: usize) -> String {
+    const WIDTH: usize = 20;
+    if total == 0 {
+        return String::new();
+    }
+    let done = done.min(total);
+    let full = "#".repeat(done * WIDTH / total);
+    format!(" [{full:WIDTH$}] {done} of {total}")
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.shared.over.store(true, Ordering::Relaxed);
         if let Some(ticker) = self.ticker.take() {
             let _ = ticker.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_says_how_far_it_is() {
+        assert_eq!(bar(3, 0), "");
+        assert_eq!(bar(0, 7), format!(" [{}] 0 of 7", " ".repeat(20)));
+        assert_eq!(
+            bar(10, 20),
+            format!(" [{}{}] 10 of 20", "#".repeat(10), " ".repeat(10))
+        );
+        assert_eq!(bar(9, 7), format!(" [{}] 7 of 7", "#".repeat(20)));
     }
 }

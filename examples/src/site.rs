@@ -6,7 +6,7 @@ use slurmburst::app::Setup;
 use slurmburst::clock::Clock;
 use slurmburst::hostlist::{Dialect, HostList, HostSet, Limits};
 use slurmburst::ledger::{FILE_NAME, Ledger, LedgerError};
-use slurmburst::site::locate;
+use slurmburst::site::{Site, locate};
 use slurmburst::slurm::invocation::Environment;
 use slurmburst::slurm::scontrol::Scontrol;
 
@@ -55,6 +55,12 @@ pub(crate) fn ledger_if_any(setup: &Setup) -> Result<Option<Ledger>, LedgerError
 pub(crate) fn scontrol(setup: &Setup) -> Scontrol {
     let slurm = &setup.site.slurm;
     Scontrol::new(slurm.scontrol.clone(), slurm.conf.clone()).time_limit(slurm.timeout)
+}
+
+/// Why a node that no group has is refused.
+pub(crate) fn in_no_group(site: &Site) -> String {
+    let file = site.file.display();
+    format!("in no [[nodes]] group of {file}: add it there")
 }
 
 /// Nodes that a person named, as Slurm would read them.

@@ -318,6 +318,29 @@ fn reconcile_does_nothing_while_slurm_does_not_answer() {
 }
 
 #[test]
+fn what_a_kind_does_not_offer_is_said() {
+    let site = Site::new();
+    for args in [
+        &["vm", "list"][..],
+        &["vm", "show", "c1"],
+        &["vm", "restart", "c1", "--yes"],
+        &["images"],
+        &["quota"],
+    ] {
+        let output = site.run(args);
+        let said = out(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(
+            said.contains("this kind of provider does not offer"),
+            "{args:?}: {said}"
+        );
+    }
+    let other = site.run(&["vm", "list", "--provider", "there"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(err(&other).contains("it has: here"), "{}", err(&other));
+}
+
+#[test]
 fn the_converger_can_be_started_from_this_program() {
     let site = Site::new();
     let config = site.path("slurmburst.toml").display().to_string();

@@ -4,27 +4,7 @@
 
 mod support;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
-
-use support::{Site, slurmburst};
-
-/// Runs it at a terminal of its own, types `input`, and answers what is shown.
-fn at_a_terminal(mut command: Command, input: &str) -> String {
-    let pty = nix::pty::openpty(None, None).unwrap();
-    let stdio = || Stdio::from(pty.slave.try_clone().unwrap());
-    command.stdin(stdio()).stdout(stdio()).stderr(stdio());
-    let mut child = command.spawn().unwrap();
-    drop((command, pty.slave));
-    let mut master = File::from(pty.master);
-    master.write_all(input.as_bytes()).unwrap();
-    let mut shown = Vec::new();
-    // Ends with an error once nobody has the other side open.
-    _ = master.read_to_end(&mut shown);
-    child.wait().unwrap();
-    String::from_utf8_lossy(&shown).into_owned()
-}
+use support::{Site, at_a_terminal, slurmburst};
 
 fn status(site: &Site, environment: &[(&str, &str)]) -> String {
     let mut command = slurmburst(&["status"]);

@@ -18,6 +18,9 @@ fn every_command_explains_itself() {
         "status",
         "history",
         "reconcile",
+        "vm",
+        "images",
+        "quota",
         "pause",
         "unpause",
         "hostlist",
@@ -32,6 +35,34 @@ fn every_command_explains_itself() {
 }
 
 #[test]
+fn every_vm_command_says_what_it_means_for_slurm() {
+    for command in [
+        "create",
+        "start",
+        "deallocate",
+        "delete",
+        "restart",
+        "stop",
+        "adopt",
+    ] {
+        let help = stdout_of(&["vm", command, "--help"]);
+        for word in [
+            "WHAT IT MEANS FOR SLURM",
+            "EXIT STATUS",
+            "--yes",
+            "--no-wait",
+            "--json",
+        ] {
+            assert!(help.contains(word), "{command}: {word}: {help}");
+        }
+    }
+    for command in ["list", "show"] {
+        assert!(stdout_of(&["vm", command, "--help"]).contains("EXIT STATUS"));
+    }
+    assert!(stdout_of(&["vm", "stop", "--help"]).contains("--still-billed"));
+}
+
+#[test]
 fn wrong_usage_is_exit_status_2() {
     for args in [
         &["frobnicate"][..],
@@ -39,6 +70,9 @@ fn wrong_usage_is_exit_status_2() {
         &["plan"],
         &["plan", "--resume", "c1", "--suspend", "c1"],
         &["reconcile", "--confirm", "x"],
+        &["vm"],
+        &["vm", "start"],
+        &["images", "--offer", "x"],
     ] {
         let output = slurmburst(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -15,8 +15,9 @@ use crate::error::{Error, ErrorKind};
 /// Which bucket: everybody with the same key shares the tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketKey {
-    /// The provider's name in the site file.
-    pub provider: String,
+    /// The kind of provider, so that two providers of one site file that are
+    /// limited together pay together.
+    pub kind: String,
     /// Who is limited together ([`Capabilities::principal`](crate::provider::Capabilities::principal)).
     pub principal: String,
     /// The call class's name ([`CallClass::name`](crate::provider::CallClass::name)).
@@ -26,12 +27,12 @@ pub struct BucketKey {
 impl BucketKey {
     /// A key of these three.
     pub fn new(
-        provider: impl Into<String>,
+        kind: impl Into<String>,
         principal: impl Into<String>,
         class: impl Into<String>,
     ) -> BucketKey {
         BucketKey {
-            provider: provider.into(),
+            kind: kind.into(),
             principal: principal.into(),
             class: class.into(),
         }

@@ -1,7 +1,8 @@
 //! Texts made to hurt are answered or refused at once.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use slurmburst_core::hostlist::{Dialect, HostList, HostSet, HostlistErrorKind, Limits};
@@ -97,29 +98,69 @@ fn hostile() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Reads it as the programs do, and asks what they ask.
+fn answer(what: &str, text: &str, and_then: impl Fn(&HostList)) {
+    for (dialect, limits) in [
+        (Dialect::Strict, Limits::default()),
+        (Dialect::SlurmCompat, Limits::slurm()),
+    ] {
+        match HostList::parse_with(text, dialect, &limits) {
+            Ok(list) => {
+                let _ = (list.len(), list.iter().nth(5), list.iter().next_back());
+                assert!(
+                    list.iter().take(1000).all(|name| list.contains(&name)) || list.len() > 2000
+                );
+                and_then(&list);
+            }
+            Err(error) => assert!(
+                error.render().len() < 2000 && !error.span().is_empty(),
+                "{what}: {error}"
+            ),
+        }
+    }
+}
+
 #[test]
 fn hostile_texts_are_answered_at_once() {
     for (what, text) in hostile() {
-        for (dialect, limits) in [
-            (Dialect::Strict, Limits::default()),
-            (Dialect::SlurmCompat, Limits::slurm()),
-        ] {
-            let started = Instant::now();
-            match HostList::parse_with(&text, dialect, &limits) {
-                Ok(list) => {
-                    let _ = (list.len(), list.iter().nth(5), list.iter().next_back());
-                    assert!(
-                        list.iter().take(1000).all(|name| list.contains(&name))
-                            || list.len() > 2000
-                    );
-                    let _ = (list.clone() == list, list.to_compact());
-                }
-                Err(error) => assert!(
-                    error.render().len() < 2000 && !error.span().is_empty(),
-                    "{what}: {error}"
-                ),
-            }
-            assert!(started.elapsed() < SOON, "{what}: {:?}", started.elapsed());
+        let started = Instant::now();
+        answer(what, &text, |list| {
+            let _ = (list.clone() == *list, list.to_compact());
+        });
+        assert!(started.elapsed() < SOON, "{what}: {:?}", started.elapsed());
+    }
+}
+
+/// Names one of [`hostile`] to the process that answers it alone.
+const ONE: &str = "SLURMBURST_HOSTILE";
+
+#[test]
+#[ignore = "a process of the next test"]
+fn one_of_them() {
+    let one = std::env::var(ONE).unwrap().parse::<usize>().unwrap();
+    let (what, text) = hostile().swap_remove(one);
+    answer(what, &text, |_| {});
+}
+
+#[test]
+fn each_is_answered_within_64_mib() {
+    for (one, (what, _)) in hostile().into_iter().enumerate() {
+        let output = Command::new("prlimit")
+            .arg("--data=67108864")
+            .arg(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "one_of_them"])
+            .env(ONE, one.to_string())
+            // An arena of the allocator's for each thread would count too.
+            .env("MALLOC_ARENA_MAX", "1")
+            .output();
+        match output {
+            Err(error) => return eprintln!("SKIPPED: prlimit: {error}"),
+            Ok(output) => assert!(
+                output.status.success(),
+                "{what}: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            ),
         }
     }
 }

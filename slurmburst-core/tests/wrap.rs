@@ -49,7 +49,7 @@ fn class(name: &str, ops: &[OpKind], cost: Cost, burst: f64, per_second: f64) ->
 
 fn key(class: &str) -> BucketKey {
     BucketKey {
-        provider: "f".into(),
+        kind: "f".into(),
         principal: "fake".into(),
         class: class.into(),
     }
@@ -353,7 +353,7 @@ async fn a_dry_run_looks_and_changes_nothing() {
             dry_run: true,
             buckets: Arc::new(MemoryBuckets::default()),
             clock: options().clock,
-            name: "f".into(),
+            kind: "f".into(),
             retry: RetryOptions::default(),
         },
     );

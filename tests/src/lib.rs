@@ -18,6 +18,7 @@
     clippy::unwrap_used
 )]
 
+pub mod azure;
 mod builder;
 pub mod burst;
 mod call;

@@ -43,7 +43,7 @@ fn cycle(version: SlurmVersion, user: SlurmUser) {
     );
     let down = at();
     for node in NODES {
-        assert_eq!(cluster.slurmd_pids(node), [], "{node}");
+        assert_eq!(cluster.slurmd_pids(node), [0; 0], "{node}");
     }
     let log = fs::read_to_string(cluster.log_path("power_save.log")).unwrap();
     let as_user = match user {

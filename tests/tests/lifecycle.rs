@@ -77,14 +77,14 @@ fn a_running_job_ends_with_the_cluster(version: SlurmVersion, user: SlurmUser, s
     let dir = cluster.dir().to_owned();
     with_job(&cluster, seconds);
     assert_eq!(cluster.slurmd_pids("c1").len(), 1);
-    assert_eq!(cluster.slurmd_pids("c2"), []);
+    assert_eq!(cluster.slurmd_pids("c2"), [0; 0]);
     assert!(
         processes_of(&dir).len() >= 4,
         "munged, slurmctld, slurmd, slurmstepd"
     );
     drop(cluster);
     assert_eq!(sleeper(seconds), None);
-    assert_eq!(processes_of(&dir), []);
+    assert_eq!(processes_of(&dir), [0; 0]);
     assert_eq!(dir.exists(), env::var_os("SLURMBURST_TEST_KEEP").is_some());
 }
 
@@ -244,6 +244,6 @@ fn a_failure_says_how_the_cluster_looks_and_keeps_it() {
         "{message}"
     );
     assert!(dir.join("log/slurmctld.log").exists());
-    assert_eq!(processes_of(&dir), []);
+    assert_eq!(processes_of(&dir), [0; 0]);
     fs::remove_dir_all(dir).unwrap();
 }

@@ -1,7 +1,7 @@
 //! From the site file's choice to a credential. One is chosen; none is tried.
 
+use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,21 +19,36 @@ use azure_identity::{
 };
 use serde::Deserialize;
 use tokio::process::Command;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use crate::certificate::Certificate;
 use crate::config::{Auth, AzureConfig};
 
 /// Where packages install the Azure CLI. slurmctld's programs have no PATH.
-const AZ: [&str; 3] = ["/usr/bin/az", "/usr/local/bin/az", "/opt/az/bin/az"];
+const AZ: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/opt/az/bin"];
 
-/// How long the Azure CLI may take.
-const AZ_LIMIT: Duration = Duration::from_secs(30);
+/// How long a token may take to come. The SDK asks a metadata service that is
+/// not there for more than a minute.
+const LIMIT: Duration = Duration::from_secs(30);
 
-/// The credential of the site file, with its secret read anew.
-///
-/// # Errors
-/// Its file cannot be read, or is not what it should be.
+/// How long nobody asks again.
+const SHARED_FOR: Duration = Duration::from_secs(5);
+
+/// The credential of the site file.
 pub(crate) fn credential(
+    config: &Arc<AzureConfig>,
+    transport: &Arc<dyn HttpClient>,
+) -> Arc<dyn TokenCredential> {
+    Arc::new(InTime {
+        config: Arc::clone(config),
+        transport: Arc::clone(transport),
+        state: Mutex::default(),
+    })
+}
+
+/// The SDK's credential, with its secret read anew.
+fn chosen(
     config: &AzureConfig,
     transport: &Arc<dyn HttpClient>,
 ) -> azure_core::Result<Arc<dyn TokenCredential>> {
@@ -102,6 +117,76 @@ pub(crate) fn refuse(message: String) -> azure_core::Error {
     azure_core::Error::with_message(ErrorKind::Credential, message)
 }
 
+/// A credential that answers in time. What fails, fails for all that ask just
+/// then: a thousand nodes are not a thousand logins with a wrong secret. After
+/// that the secret is read anew.
+#[derive(Debug)]
+struct InTime {
+    config: Arc<AzureConfig>,
+    transport: Arc<dyn HttpClient>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    credential: Option<Arc<dyn TokenCredential>>,
+    failed: Option<(Instant, Shared)>,
+}
+
+#[derive(Debug, Clone)]
+struct Shared(Arc<azure_core::Error>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.0.as_ref())
+    }
+}
+
+#[async_trait]
+impl TokenCredential for InTime {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let mut state = self.state.lock().await;
+        let recent = |(at, _): &&(Instant, Shared)| at.elapsed() < SHARED_FOR;
+        if let Some((_, error)) = state.failed.as_ref().filter(recent) {
+            return Err(azure_core::Error::new(ErrorKind::Credential, error.clone()));
+        }
+        let asked = timeout(LIMIT, async {
+            let credential = match &state.credential {
+                Some(credential) => Arc::clone(credential),
+                None => chosen(&self.config, &self.transport)?,
+            };
+            let token = credential.get_token(scopes, options).await?;
+            Ok((credential, token))
+        });
+        let asked = asked.await.unwrap_or_else(|_| {
+            let late = format!("no answer in {} s", LIMIT.as_secs());
+            Err(azure_core::Error::with_message(ErrorKind::Io, late))
+        });
+        match asked {
+            Ok((credential, token)) => {
+                state.credential = Some(credential);
+                Ok(token)
+            }
+            Err(error) => {
+                let error = Shared(Arc::new(error));
+                state.credential = None;
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(azure_core::Error::new(ErrorKind::Credential, error))
+            }
+        }
+    }
+}
+
 /// Whoever is logged in to the Azure CLI. The SDK's own asks a shell for it;
 /// this runs the program.
 #[derive(Debug)]
@@ -125,9 +210,9 @@ impl TokenCredential for AzureCli {
         scopes: &[&str],
         _options: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let Some(az) = AZ.map(PathBuf::from).into_iter().find(|p| p.exists()) else {
+        let Some(az) = az() else {
             return Err(refuse(format!(
-                "the Azure CLI is at none of {}",
+                "the Azure CLI is neither in PATH nor in {}",
                 AZ.join(", ")
             )));
         };
@@ -142,9 +227,9 @@ impl TokenCredential for AzureCli {
         command
             .kill_on_drop(true)
             .stdin(std::process::Stdio::null());
-        let ran = tokio::time::timeout(AZ_LIMIT, command.output()).await;
-        let out = ran
-            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+        let out = command
+            .output()
+            .await
             .map_err(|e| refuse(format!("{} could not be run: {e}", az.display())))?;
         if !out.status.success() {
             let said = String::from_utf8_lossy(&out.stderr);
@@ -152,9 +237,7 @@ impl TokenCredential for AzureCli {
                 .lines()
                 .find(|l| !l.trim().is_empty())
                 .unwrap_or("it gave no reason");
-            return Err(refuse(format!(
-                "the Azure CLI gave no token: {line}; try `az login`"
-            )));
+            return Err(refuse(format!("the Azure CLI gave none: {line}")));
         }
         // The text holds the token: an error must not quote it.
         let token: AzToken = serde_json::from_slice(&out.stdout).map_err(|_| {
@@ -164,4 +247,12 @@ impl TokenCredential for AzureCli {
             .map_err(|_| refuse("the Azure CLI's token ends at no time".into()))?;
         Ok(AccessToken::new(token.token, expires))
     }
+}
+
+/// The Azure CLI that a person here would run, or else the installed one.
+fn az() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let named = std::env::split_paths(&path).filter(|p| p.is_absolute());
+    let all = named.chain(AZ.iter().map(PathBuf::from));
+    all.map(|folder| folder.join("az")).find(|az| az.is_file())
 }

@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
-use azure_core::error::ErrorKind as SdkKind;
 use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
@@ -31,6 +30,7 @@ use crate::config::AzureConfig;
 use crate::error::{Refused, refused, unreadable};
 use crate::pace::{Class, Pace};
 use crate::token::Held;
+use crate::unsent::unsent;
 
 const CONNECT: Duration = Duration::from_secs(15);
 const READ: Duration = Duration::from_secs(60);
@@ -131,7 +131,7 @@ impl Client {
     }
 
     async fn send(&self, ask: &Ask<'_>) -> Result<Reply> {
-        let line = self.line(ask.what).await?;
+        let line = self.line().await?;
         match self.send_once(&line, ask).await {
             // The token ran out under way: Azure did nothing, and a new one will do.
             Err(error) if error.cloud_code() == Some("ExpiredAuthenticationToken") => {
@@ -140,7 +140,7 @@ impl Client {
                     *held = None;
                 }
                 drop(held);
-                let fresh = self.line(ask.what).await?;
+                let fresh = self.line().await?;
                 self.send_once(&fresh, ask).await
             }
             other => other,
@@ -149,7 +149,7 @@ impl Client {
 
     async fn send_once(&self, line: &Line, ask: &Ask<'_>) -> Result<Reply> {
         let renewed = line.token.renew(&line.scope).await;
-        renewed.map_err(|e| no_token(ask.what, &e))?;
+        renewed.map_err(|e| unsent(&self.config, ask.what, &e))?;
         let url = Url::parse(ask.url).map_err(|e| bad_url(ask.what, &e.to_string()))?;
         let mut request = Request::new(url, ask.method);
         request.insert_header("accept", "application/json");
@@ -172,7 +172,9 @@ impl Client {
             .pipeline
             .send(&SdkContext::new(), &mut request, Some(raw))
             .await;
-        let (status, headers, body) = answer.map_err(|e| unsent(ask.what, &e))?.deconstruct();
+        let (status, headers, body) = answer
+            .map_err(|e| unsent(&self.config, ask.what, &e))?
+            .deconstruct();
         let status = u16::from(status);
         let retry_after = retry_after(&headers);
         let request_id = text(&headers, "x-ms-request-id");
@@ -213,8 +215,20 @@ impl Client {
         parse(&reply.body).map_err(|e| unreadable(what, &e))
     }
 
-    /// GET, all pages; and how many there were.
+    /// GET, all pages.
     pub(crate) async fn all<T>(
+        &self,
+        cx: &Context,
+        what: &str,
+        url: &str,
+        parse: impl Fn(&[u8]) -> Result<Paged<T>, Unreadable>,
+    ) -> Result<Vec<T>> {
+        let (all, _) = self.pages(cx, what, url, parse).await?;
+        Ok(all)
+    }
+
+    /// GET, all pages; and how many there were.
+    pub(crate) async fn pages<T>(
         &self,
         cx: &Context,
         what: &str,
@@ -263,7 +277,7 @@ impl Client {
         ))
     }
 
-    async fn line(&self, what: &str) -> Result<Arc<Line>> {
+    async fn line(&self) -> Result<Arc<Line>> {
         if let Some(line) = self.line.read().await.as_ref() {
             return Ok(Arc::clone(line));
         }
@@ -278,7 +292,7 @@ impl Client {
             .and_then(|(_, credential)| credential.clone());
         let credential = match given {
             Some(credential) => credential,
-            None => auth::credential(&self.config, &transport).map_err(|e| unsent(what, &e))?,
+            None => auth::credential(&self.config, &transport),
         };
         let token = Arc::new(Held::new(credential));
         let scope = format!("{}/.default", self.config.audience);
@@ -354,75 +368,6 @@ fn bad_url(what: &str, why: &str) -> Error {
     Error::new(ErrorKind::Unexpected, format!("{what}: {why}"))
         .effect(Effect::None)
         .code("ForeignAddress")
-}
-
-/// The SDK's errors: what did not come as an answer of Azure's.
-fn unsent(what: &str, error: &azure_core::Error) -> Error {
-    let said = said(error);
-    match error.kind() {
-        SdkKind::Connection => Error::new(
-            ErrorKind::Connect,
-            format!("{what}: {said}: {}", root(error)),
-        ),
-        SdkKind::Credential => no_token(what, error),
-        SdkKind::HttpResponse { status, .. } => Error::new(
-            ErrorKind::Unavailable,
-            format!("{what}: HTTP {status}: {said}"),
-        ),
-        // The request may have arrived.
-        SdkKind::Io => Error::new(
-            ErrorKind::Timeout,
-            format!("{what}: the connection broke: {}", root(error)),
-        ),
-        _ => Error::new(ErrorKind::Unexpected, format!("{what}: {said}")),
-    }
-}
-
-/// No token, so nothing was sent. Whether the credential is bad or its service
-/// was not reached is inside.
-fn no_token(what: &str, error: &azure_core::Error) -> Error {
-    let said = said(error);
-    let mut inner: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut kind = ErrorKind::Auth;
-    while let Some(e) = inner {
-        if let Some(sdk) = e.downcast_ref::<azure_core::Error>() {
-            match sdk.kind() {
-                SdkKind::Connection | SdkKind::Io => kind = ErrorKind::Connect,
-                SdkKind::HttpResponse { status, .. } if u16::from(*status) >= 500 => {
-                    kind = ErrorKind::Unavailable;
-                }
-                SdkKind::HttpResponse { status, .. } if u16::from(*status) == 429 => {
-                    kind = ErrorKind::Throttled;
-                }
-                _ => {}
-            }
-        }
-        inner = e.source();
-    }
-    let hint = match kind {
-        ErrorKind::Auth => {
-            "; check auth, tenant_id and client_id, and whether the secret has expired"
-        }
-        _ => "; the service that gives tokens did not answer",
-    };
-    Error::new(kind, format!("{what}: no token: {said}{hint}"))
-        .effect(Effect::None)
-        .code("NoToken")
-}
-
-/// Only its words: the answer inside may hold more than belongs in a log.
-fn said(error: &azure_core::Error) -> String {
-    let said: String = error.to_string().chars().take(400).collect();
-    said.lines().next().unwrap_or_default().to_owned()
-}
-
-/// The innermost cause, which says most.
-fn root(error: &azure_core::Error) -> String {
-    let mut at: &dyn std::error::Error = error;
-    while let Some(inner) = at.source() {
-        at = inner;
-    }
-    at.to_string().chars().take(200).collect()
 }
 
 pub(crate) fn text(headers: &Headers, name: &'static str) -> Option<String> {

@@ -7,6 +7,7 @@ use slurmburst_core::kind::{Operator, ProviderKind, Surroundings};
 use slurmburst_core::provider::{CloudProvider, Lifecycle, Template};
 
 use crate::config::AzureConfig;
+use crate::operator::AzureOperator;
 use crate::provider::AzureProvider;
 use crate::template;
 
@@ -42,7 +43,10 @@ impl ProviderKind for AzureKind {
         config: &ConfigTable,
         around: &Surroundings,
     ) -> Result<Option<Arc<dyn Operator>>, ConfigError> {
-        AzureConfig::read(config, around)?;
-        Ok(None)
+        let provider = AzureProvider::new(AzureConfig::read(config, around)?);
+        Ok(Some(Arc::new(AzureOperator::new(
+            provider,
+            &around.cluster_id,
+        ))))
     }
 }

@@ -25,17 +25,17 @@ impl AzureProvider {
         };
         let now = Since::now();
         let four = async {
-            tokio::join!(
+            tokio::try_join!(
+                // Without these nothing is known.
                 self.view.vms(cx, self.at(), now),
-                self.view.statuses(cx, self.at(), now),
-                self.view.nics(cx, self.at(), now),
-                View::disks(cx, self.at()),
+                async { Ok(self.view.statuses(cx, self.at(), now).await) },
+                async { Ok(self.view.nics(cx, self.at(), now).await) },
+                async { Ok(View::disks(cx, self.at()).await) },
             )
         };
-        let (vms, statuses, nics, disks) =
-            timeout_at(cx.deadline(), four).await.map_err(|_| late())?;
-        // Without this nothing is known.
-        let vms = vms?;
+        let (vms, statuses, nics, disks) = timeout_at(cx.deadline(), four)
+            .await
+            .map_err(|_| late())??;
         let mut listing = Listing::default();
         let ours: Vec<(&Vm, NodeName, Owner)> =
             vms.values().filter_map(|vm| self.ours(cx, vm)).collect();
@@ -103,6 +103,10 @@ impl AzureProvider {
                 call: tag(&vm.tags, names::CALL).map(str::to_owned),
                 address: addresses.get(&id).copied(),
                 launched_ms: vm.created_ms,
+                expires_ms: vm
+                    .created_ms
+                    .zip(names::lifetime_ms(&vm.tags))
+                    .map(|(from, span)| from.saturating_add(span)),
             });
         }
         listing.instances.sort_by(|a, b| a.node.cmp(&b.node));
@@ -188,8 +192,12 @@ pub(crate) fn state(provisioning: Provisioning, power: Power, owner: Owner) -> I
         // A machine that never was has no power state. One that has one is a
         // machine, whatever failed on it later.
         (Provisioning::Failed, Power::Unknown) => InstanceState::Failed,
-        (Provisioning::Failed, Power::Deallocated | Power::Stopped) if created => {
+        (Provisioning::Failed, power) if created && power != Power::Running => {
             InstanceState::Failed
+        }
+        // What failed is over: it gets no further by itself.
+        (Provisioning::Failed, Power::Starting | Power::Stopping | Power::Deallocating) => {
+            InstanceState::StoppedBilled
         }
         (_, Power::Starting) => InstanceState::Starting,
         (_, Power::Running) => InstanceState::Running,
@@ -228,6 +236,8 @@ mod tests {
             (V::Failed, P::Running, Owner::Created, S::Running),
             (V::Failed, P::Deallocated, Owner::Created, S::Failed),
             (V::Failed, P::Deallocated, Owner::Adopted, S::Stopped),
+            (V::Failed, P::Stopping, Owner::Created, S::Failed),
+            (V::Failed, P::Deallocating, Owner::Adopted, S::StoppedBilled),
             (V::Other, P::Unknown, Owner::Adopted, S::Unknown),
         ] {
             let got = state(provisioning, power, owner);

@@ -54,6 +54,11 @@ pub(crate) fn generation(tags: &BTreeMap<String, String>) -> Option<Generation> 
     tag(tags, GENERATION)?.parse().ok().map(Generation)
 }
 
+/// How long it may live, from its creation.
+pub(crate) fn lifetime_ms(tags: &BTreeMap<String, String>) -> Option<i64> {
+    tag(tags, LIFETIME)?.parse::<i64>().ok()?.checked_mul(1_000)
+}
+
 /// Eight digits that stand for the cluster in the names of what cannot be
 /// tagged. FNV-1a: it only has to tell clusters apart, not to keep a secret.
 fn mark(cluster: &str) -> String {

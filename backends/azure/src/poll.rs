@@ -165,8 +165,12 @@ impl AzureProvider {
                         }
                         _ => again(self.config.poll_interval.max(OPERATION)),
                     },
-                    // Azure forgets operations after some days.
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                    // Azure forgets operations after some days, and they belong
+                    // to the subscription, which may not be ours to read.
+                    Err(error)
+                        if error.kind() == ErrorKind::NotFound
+                            || error.cloud_code() == Some("AuthorizationFailed") =>
+                    {
                         Err(self.unexplained(cx, handle.op, name, vm).await)
                     }
                     Err(error) => Err(error),
@@ -238,9 +242,11 @@ fn seen<'a>(op: Op, name: &str, vm: Option<&'a Vm>, power: Power) -> Seen<'a> {
         (Op::Deallocate, _, Power::Deallocated) => Seen::Done(Some(vm)),
         (_, Deleting, _) => Seen::Over(instance_gone(name)),
         (Op::Create, Succeeded, _) | (Op::Start, Succeeded, Power::Running) => Seen::Done(Some(vm)),
+        // Nothing is under way any more, whatever the power state looks like.
+        (_, Failed, _) => Seen::Ask(Some(vm)),
         (Op::Start, _, Power::Starting) => Seen::Going,
         (Op::Deallocate, _, Power::Deallocating | Power::Stopping) => Seen::Going,
-        (_, Succeeded | Failed, _) => Seen::Ask(Some(vm)),
+        (_, Succeeded, _) => Seen::Ask(Some(vm)),
         _ => Seen::Going,
     }
 }

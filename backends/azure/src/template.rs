@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use slurmburst_core::config::{ConfigError, ConfigTable, ConfigValue};
-use slurmburst_core::provider::{Lifecycle, Market, Template};
+use slurmburst_core::provider::{Lifecycle, Market, Placement, Template};
 
 use crate::image::Image;
 use crate::private_ip::{PrivateIp, private_ip};
@@ -76,6 +76,13 @@ pub(crate) struct Shape {
     pub(crate) security_type: Option<String>,
     pub(crate) max_lifetime_s: Option<u64>,
     pub(crate) extra: Map<String, Value>,
+}
+
+impl Shape {
+    /// That of a placement; nothing where another version wrote it.
+    pub(crate) fn of(placement: &Placement) -> Option<Shape> {
+        Shape::deserialize(&placement.template.body).ok()
+    }
 }
 
 /// Reads a placement.

@@ -102,7 +102,7 @@ impl AzureProvider {
         }
     }
 
-    async fn write_tags(
+    pub(crate) async fn write_tags(
         &self,
         cx: &Context,
         node: &NodeName,

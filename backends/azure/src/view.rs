@@ -159,7 +159,7 @@ impl View {
         let (client, addresses) = at;
         shared(cx, &self.vms, since, async {
             let (all, pages) = client
-                .all(cx, "list the machines", &addresses.vms(), api::vms)
+                .pages(cx, "list the machines", &addresses.vms(), api::vms)
                 .await?;
             let by_name = all.into_iter().map(|vm| (vm.name.to_ascii_lowercase(), vm));
             Ok((by_name.collect(), pages))
@@ -176,15 +176,14 @@ impl View {
     ) -> Result<Arc<Vec<Nic>>> {
         let (client, addresses) = at;
         let url = addresses.nics();
-        let fetch = client.all(cx, "list the network interfaces", &url, api::nics);
+        let fetch = client.pages(cx, "list the network interfaces", &url, api::nics);
         shared(cx, &self.nics, since, fetch).await
     }
 
     /// The resource group's disks; not shared, since only a full listing asks.
     pub(crate) async fn disks(cx: &Context, at: (&Client, &Addresses)) -> Result<Vec<Disk>> {
         let url = at.1.disks();
-        let (all, _) = at.0.all(cx, "list the disks", &url, api::disks).await?;
-        Ok(all)
+        at.0.all(cx, "list the disks", &url, api::disks).await
     }
 
     /// The subscription's power states, by lower-case id; nothing where we may
@@ -203,7 +202,7 @@ impl View {
         let listed = shared(cx, &self.statuses, since, async {
             let what = "list the power states";
             let (all, pages) = client
-                .all(cx, what, &addresses.statuses(), api::vms)
+                .pages(cx, what, &addresses.statuses(), api::vms)
                 .await?;
             let by_id = all
                 .into_iter()
@@ -265,14 +264,19 @@ impl View {
         Ok(status)
     }
 
-    /// What was asked for just now, if nothing was done to the machine since.
+    /// What was asked for just now, if it is not on its way to another state and
+    /// nothing was done to the machine since.
     pub(crate) fn believed(&self, vm: &Vm) -> Option<Status> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, status) = asked.get(&vm.id.to_ascii_lowercase())?;
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         let node = NodeName::new(&vm.name).ok()?;
         let untouched = touched.get(&node).is_none_or(|t| t < at);
-        (untouched && at.elapsed() < BELIEVED).then(|| status.clone())
+        let settled = matches!(
+            status.power,
+            Power::Running | Power::Stopped | Power::Deallocated
+        );
+        (untouched && settled && at.elapsed() < BELIEVED).then(|| status.clone())
     }
 }
 

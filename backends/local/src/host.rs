@@ -270,6 +270,7 @@ fn instance(
         call: Some(tags.call.clone()),
         address: None,
         launched_ms,
+        expires_ms: None,
     }
 }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use nix::unistd::{AccessFlags, Uid, User, access};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::kind::{Finding, Operator};
+use slurmburst_core::policy::Group;
 
 use crate::books::Books;
 use crate::config::LocalConfig;
@@ -154,11 +155,12 @@ impl LocalOperator {
 
 #[async_trait]
 impl Operator for LocalOperator {
-    async fn check(&self, nodes: &[NodeName]) -> Vec<Finding> {
+    async fn check(&self, groups: &[Group]) -> Vec<Finding> {
+        let nodes: Vec<NodeName> = groups.iter().flat_map(|g| &g.nodes).collect();
         let mut findings = vec![self.slurmd(), self.run_dir()];
         findings.extend(self.slurm_conf());
         findings.extend(self.memory(nodes.len()));
-        findings.extend(self.in_the_way(nodes));
+        findings.extend(self.in_the_way(&nodes));
         findings
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::kind::{Level, Operator};
 use slurmburst_core::outcome::Outcome;
+use slurmburst_core::policy::Group;
 use slurmburst_core::provider::{
     Call, CallNode, CloudProvider, Context, DownMode, Generation, InstanceState, Lifecycle,
     Placement, PowerDown, Template,
@@ -267,11 +268,12 @@ async fn nodes_register_run_a_job_and_leave_nothing() {
         return;
     };
     let operator = LocalOperator::new(cluster.config(), "local");
-    let nodes: Vec<NodeName> = ["c1", "c2"]
-        .iter()
-        .map(|n| NodeName::new(n).unwrap())
-        .collect();
-    let findings = operator.check(&nodes).await;
+    let group = Group {
+        nodes: "c[1-2]".parse().unwrap(),
+        lifecycle: Lifecycle::CreateDelete,
+        placements: Vec::new(),
+    };
+    let findings = operator.check(&[group]).await;
     assert!(
         findings.iter().all(|f| f.level == Level::Ok),
         "{findings:#?}"

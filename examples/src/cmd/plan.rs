@@ -179,11 +179,7 @@ impl Plan {
             UnknownNodes::Ignore => self.ignored = fold(&unknown),
             UnknownNodes::Refuse => {
                 for node in unknown {
-                    let why = format!(
-                        "in no [[nodes]] group of {}: add it there",
-                        site.file.display()
-                    );
-                    refusals.add(node, why);
+                    refusals.add(node, site::in_no_group(site));
                 }
             }
         }

@@ -19,9 +19,11 @@ program was called for:
     lost-power-up   a node that Slurm waits for and that nobody was told to start
     lost-mark       a node that is DOWN by our doing, and nobody remembers
     timed-out       a node that came too late and can be used again
+    overdue         an instance that Slurm has and whose lifetime is over: only
+                    reported, since it may have jobs
     leftover        what a dead node left behind
 A suspicion is acted on only when it was there in two passes long enough apart
-(orphan_grace for an orphan). A cloud whose listing has gaps is left alone, and so
+(orphan_grace for an orphan, at once when its lifetime is over). A cloud whose listing has gaps is left alone, and so
 is everything while Slurm does not answer. More orphans at once than 10, or 20 %
 of what runs, wait for --confirm.
 

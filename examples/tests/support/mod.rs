@@ -6,8 +6,8 @@
     reason = "test code: each file uses its part, and what is wrong ends the test"
 )]
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -59,6 +59,22 @@ pub(crate) fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Runs it at a terminal of its own, types `input`, and answers what is shown.
+pub(crate) fn at_a_terminal(mut command: Command, input: &str) -> String {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let stdio = || Stdio::from(pty.slave.try_clone().unwrap());
+    command.stdin(stdio()).stdout(stdio()).stderr(stdio());
+    let mut child = command.spawn().unwrap();
+    drop((command, pty.slave));
+    let mut master = File::from(pty.master);
+    master.write_all(input.as_bytes()).unwrap();
+    let mut shown = Vec::new();
+    // Ends with an error once nobody has the other side open.
+    _ = master.read_to_end(&mut shown);
+    child.wait().unwrap();
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
 /// slurm.conf and site file of three local nodes. No slurmctld runs.
 pub(crate) struct Site {
     dir: tempfile::TempDir,
@@ -82,9 +98,7 @@ impl Site {
             ),
         );
         site.write("slurmburst.toml", &site.text("local", ""));
-        site.write("scontrol", SCONTROL);
-        let scontrol = site.path("scontrol");
-        fs::set_permissions(scontrol, fs::Permissions::from_mode(0o755)).unwrap();
+        site.scontrol(SCONTROL);
         site
     }
 
@@ -113,6 +127,13 @@ impl Site {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Puts this program in the place of scontrol.
+    pub(crate) fn scontrol(&self, script: &str) {
+        self.write("scontrol", script);
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.path("scontrol"), mode).unwrap();
     }
 
     /// The command for this site: found beside $SLURM_CONF.

@@ -109,6 +109,7 @@ prop_compose! {
             call: call.map(str::to_owned),
             address: None,
             launched_ms: None,
+            expires_ms: None,
         }
     }
 }

@@ -202,6 +202,7 @@ fn instance(id: &str, generation: i64, state: InstanceState) -> Instance {
         call: Some("call".into()),
         address: None,
         launched_ms: None,
+        expires_ms: None,
     }
 }
 

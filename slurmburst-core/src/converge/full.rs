@@ -2,6 +2,7 @@
 //! called for, and hands it to the same machinery as a wish.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::error::ErrorKind;
 use crate::executor::Work;
-use crate::hostlist::NodeName;
+use crate::hostlist::{HostSet, NodeName};
 use crate::ledger::{Changes, LedgerError, Mark, MarkStep, Wish};
 use crate::provider::{Chore, Direction, Generation, Instance, InstanceState};
 use crate::slurm::control::{SlurmNode, Which};
@@ -101,7 +102,7 @@ impl Converger {
             self.report.found.push(Found {
                 node: suspect.node.clone(),
                 what: word(suspect.what).to_owned(),
-                action: action.to_owned(),
+                action,
             });
         }
         if options.dry_run {
@@ -142,10 +143,12 @@ impl Converger {
             .into_iter()
             .map(|w| (w.node.clone(), w))
             .collect();
+        let now = self.clock.now_ms();
         let mut found = Vec::new();
         for node in nodes {
             let instances: Vec<&Instance> = clouds.of(&node).iter().map(|(_, i)| i).collect();
             let wish = wishes.get(&node);
+            let overdue = instances.iter().any(|i| i.is_overdue(now));
             let view = FullView {
                 wish,
                 marked: self.marks.has(&node),
@@ -158,10 +161,15 @@ impl Converger {
                     .get(&node)
                     .map(|n| (&n.state, n.reason.as_ref().map(|r| r.text.as_str()))),
                 attempted: wish.is_some(),
+                now_ms: now,
             };
             if let Some(what) = anomaly(&view) {
                 let state = slurm.get(&node).map(|n| &n.state);
-                let grace = self.grace_ms(&node, what, state.is_some_and(|s| s.is_powering_down()));
+                let grace = match what {
+                    // It had its time.
+                    Anomaly::Orphan if overdue => 0,
+                    _ => self.grace_ms(&node, what, state.is_some_and(|s| s.is_powering_down())),
+                };
                 let generation = wish.map_or(Generation(0), |w| w.generation);
                 found.push((
                     sighting(what, &node, generation, &instances),
@@ -172,7 +180,6 @@ impl Converger {
                 ));
             }
         }
-        let now = self.clock.now_ms();
         let keys: Vec<String> = found.iter().map(|(key, ..)| key.clone()).collect();
         let since = if options.dry_run {
             self.ledger.sightings()?
@@ -211,7 +218,7 @@ impl Converger {
             }
             Anomaly::Unbacked => GRACE_MS.max(window.saturating_mul(2)),
             Anomaly::LostPowerUp => GRACE_MS,
-            Anomaly::LostMark | Anomaly::TimedOut => 0,
+            Anomaly::LostMark | Anomaly::TimedOut | Anomaly::Overdue => 0,
         }
     }
 
@@ -253,6 +260,7 @@ impl Converger {
     ) -> Result<(), LedgerError> {
         let now = self.clock.now_ms();
         let mut changes = Changes::default();
+        let mut overdue = Vec::new();
         for Suspect {
             node,
             generation,
@@ -302,7 +310,15 @@ impl Converger {
                         .marks
                         .push(mark(MarkStep::Hold, reason, now, ErrorKind::Timeout));
                 }
+                Anomaly::Overdue => overdue.push(node),
             }
+        }
+        if !overdue.is_empty() {
+            let nodes: HostSet = overdue.into_iter().collect();
+            self.journal.note(&format!(
+                "{nodes}: the lifetime is over and Slurm has them still, so nothing is done; `{}` lets their jobs end and powers them down",
+                power_down_asap(&nodes)
+            ));
         }
         self.record(&changes)
     }
@@ -398,18 +414,30 @@ fn word(what: Anomaly) -> &'static str {
         Anomaly::LostPowerUp => "lost-power-up",
         Anomaly::LostMark => "lost-mark",
         Anomaly::TimedOut => "timed-out",
+        Anomaly::Overdue => "overdue",
     }
 }
 
-fn action_of(suspect: &Suspect) -> &'static str {
+fn power_down_asap(nodes: &impl Display) -> String {
+    format!("scontrol update nodename={nodes} state=power_down_asap")
+}
+
+fn action_of(suspect: &Suspect) -> String {
     if !suspect.ripe {
-        return "seen; acted on when it is seen again long enough after";
+        return "seen; acted on when it is seen again long enough after".to_owned();
     }
-    match suspect.what {
+    let action = match suspect.what {
         Anomaly::Orphan => "powered down",
         Anomaly::Unbacked => "Slurm is told to power it down",
         Anomaly::LostPowerUp => "powered up",
         Anomaly::LostMark => "returned to service after the cool-off",
         Anomaly::TimedOut => "returned to service",
-    }
+        Anomaly::Overdue => {
+            return format!(
+                "nothing, it may have jobs: `{}`",
+                power_down_asap(&suspect.node)
+            );
+        }
+    };
+    action.to_owned()
 }

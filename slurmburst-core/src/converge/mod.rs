@@ -200,7 +200,7 @@ impl Converger {
                     dry_run: false,
                     buckets: Arc::clone(&self.buckets),
                     clock: self.clock.clone(),
-                    name: p.name.clone(),
+                    kind: p.kind.clone(),
                     retry: RetryOptions::default(),
                 };
                 (p.name.clone(), stack(Arc::clone(&p.provider), options))

@@ -170,6 +170,7 @@ fn a_late_listing_of_what_was_replaced_does_not_serve() {
         call: Some("call".into()),
         address: None,
         launched_ms: None,
+        expires_ms: None,
     };
     let at = |now_ms| {
         decide(&NodeView {

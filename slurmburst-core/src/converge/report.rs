@@ -32,7 +32,7 @@ pub struct Report {
 pub struct Found {
     /// The node.
     pub node: NodeName,
-    /// What: `orphan`, `unbacked`, `lost-power-up`, `lost-mark`, `timed-out`, `leftover`, `open-wish`.
+    /// What: `orphan`, `unbacked`, `lost-power-up`, `lost-mark`, `timed-out`, `overdue`, `leftover`, `open-wish`.
     pub what: String,
     /// What is, or would be, done about it.
     pub action: String,

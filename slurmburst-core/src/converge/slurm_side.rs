@@ -104,6 +104,9 @@ pub enum Anomaly {
     LostMark,
     /// Out of service by ResumeTimeout after an attempt of ours; nothing is left of it.
     TimedOut,
+    /// An instance that Slurm has and whose lifetime is over. It may have jobs,
+    /// so nothing is done but to say so.
+    Overdue,
 }
 
 /// What a full pass knows of a node.
@@ -122,6 +125,8 @@ pub struct FullView<'a> {
     pub slurm: Option<(&'a NodeState, Option<&'a str>)>,
     /// Whether the ledger has an attempt for the node.
     pub attempted: bool,
+    /// What the time is.
+    pub now_ms: i64,
 }
 
 /// Looks for what is wrong. An anomaly is only a suspicion: the caller acts on
@@ -164,5 +169,6 @@ pub fn anomaly(v: &FullView<'_>) -> Option<Anomaly> {
     if believed_up && state.is_not_responding() && !state.is_down() && nothing_left {
         return Some(Anomaly::Unbacked);
     }
-    None
+    let overdue = v.instances.iter().any(|i| i.is_overdue(v.now_ms));
+    (believed_up && overdue).then_some(Anomaly::Overdue)
 }

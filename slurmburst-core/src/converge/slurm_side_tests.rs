@@ -218,7 +218,14 @@ impl Seen {
             call: None,
             address: None,
             launched_ms: None,
+            expires_ms: None,
         });
+        self
+    }
+    fn until(mut self, expires_ms: i64) -> Seen {
+        for instance in &mut self.instances {
+            instance.expires_ms = Some(expires_ms);
+        }
         self
     }
     fn wished(mut self, direction: Direction, settled: bool) -> Seen {
@@ -234,6 +241,7 @@ impl Seen {
             listed: self.listed,
             slurm: self.slurm.as_ref().map(|(s, r)| (s, r.as_deref())),
             attempted: self.wish.is_some(),
+            now_ms: NOW,
         })
     }
 }
@@ -380,4 +388,27 @@ fn out_of_service_is_ours_only_by_its_reason() {
         .look(),
         None
     );
+}
+
+#[test]
+fn what_outlived_its_time_is_said_and_no_more() {
+    let up = |state: &str, now| seen(state, None).with(Created, now).until(NOW);
+    for state in [
+        "MIXED+CLOUD",
+        "IDLE+CLOUD",
+        "IDLE+CLOUD+DRAIN",
+        "DOWN+CLOUD",
+    ] {
+        let look = up(state, Running).look();
+        assert_eq!(look, Some(Anomaly::Overdue), "{state}");
+    }
+    assert_eq!(up("IDLE+CLOUD", Running).until(NOW + 1).look(), None);
+    // It costs nothing, or goes already.
+    assert_eq!(up("IDLE+CLOUD", Stopped).look(), None);
+    assert_eq!(up("IDLE+CLOUD", InstanceState::Terminating).look(), None);
+    assert_eq!(up("MIXED+CLOUD+DRAIN+POWER_DOWN", Running).look(), None);
+    let wished = up("IDLE+CLOUD", Running).wished(Direction::Down, false);
+    assert_eq!(wished.look(), None);
+    // Nobody wants it: that says more.
+    assert_eq!(up(OFF, Running).look(), Some(Anomaly::Orphan));
 }

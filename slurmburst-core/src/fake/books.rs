@@ -135,8 +135,10 @@ impl Record {
             .count()
     }
 
-    pub(super) fn instance(&self, now_ms: i64) -> Instance {
+    pub(super) fn instance(&self, now_ms: i64, lifetime_ms: Option<i64>) -> Instance {
         let state = self.state(now_ms);
+        let launched = self.history.iter().rev().find(|h| h.what != "deallocated");
+        let launched_ms = launched.map(|h| h.at_ms);
         Instance {
             node: self.node.clone(),
             id: self.id.clone(),
@@ -145,12 +147,10 @@ impl Record {
             generation: self.generation,
             call: self.call.clone(),
             address: state.is_up().then(|| self.address()),
-            launched_ms: self
-                .history
-                .iter()
-                .rev()
-                .find(|h| h.what != "deallocated")
-                .map(|h| h.at_ms),
+            launched_ms,
+            expires_ms: launched_ms
+                .zip(lifetime_ms)
+                .map(|(from, span)| from.saturating_add(span)),
         }
     }
 

@@ -8,8 +8,8 @@ use super::books::word;
 use super::{FakeCloud, FakeOptions, Fault, Trouble};
 use crate::config::{ConfigError, ConfigTable};
 use crate::error::{Error, ErrorKind};
-use crate::hostlist::NodeName;
 use crate::kind::{Finding, Operator, ProviderKind, Surroundings};
+use crate::policy::Group;
 use crate::provider::{CallClass, CloudProvider, Cost, Lifecycle, OpKind, Template};
 
 /// `kind = "fake"`: a [`FakeCloud`] for tests of whole programs. Nothing that
@@ -190,10 +190,11 @@ struct AlwaysWell;
 
 #[async_trait]
 impl Operator for AlwaysWell {
-    async fn check(&self, nodes: &[NodeName]) -> Vec<Finding> {
+    async fn check(&self, groups: &[Group]) -> Vec<Finding> {
+        let nodes: u64 = groups.iter().map(|g| g.nodes.len()).sum();
         vec![Finding::ok(
             "fake cloud",
-            format!("would work for {} nodes", nodes.len()),
+            format!("would work for {nodes} nodes"),
         )]
     }
 }

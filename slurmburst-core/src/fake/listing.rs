@@ -67,6 +67,7 @@ impl FakeCloud {
             self.options.page_size
         };
         let linger = millis(self.options.shown_after_death);
+        let lifetime = self.options.lifetime.map(millis);
         self.store.with(|books| {
             books.count_page();
             let ids = books.page(after, size);
@@ -81,7 +82,7 @@ impl FakeCloud {
                     && record.visible_ms <= now
                     && !gaps.contains_key(&record.zone)
                 {
-                    listing.instances.push(record.instance(now));
+                    listing.instances.push(record.instance(now, lifetime));
                 }
             }
             ids.last().filter(|_| ids.len() >= size).cloned()

@@ -48,6 +48,8 @@ pub struct FakeOptions {
     pub premade: bool,
     /// What a terminated instance leaves behind, such as `nic`.
     pub leave_behind: Option<String>,
+    /// How long an instance may live, if that is limited.
+    pub lifetime: Option<Duration>,
     /// How every power-up fails, if it does.
     pub fail: Option<ErrorKind>,
     /// Random faults.
@@ -84,6 +86,7 @@ impl Default for FakeOptions {
             unique_names: false,
             premade: false,
             leave_behind: None,
+            lifetime: None,
             fail: None,
             chaos: None,
             faults: Vec::new(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::block::Names;
 use super::compact;
 use super::error::{HostlistError, HostlistErrorKind};
 use super::item::{Fold, Grid, Item, Run};
@@ -10,9 +11,9 @@ use super::iter::{Items, Iter};
 use super::limits::{Dialect, Limits};
 use super::name::{NodeName, split};
 use super::parse::parse;
-use super::piece::{Piece, for_each};
+use super::piece::{Piece, Scratch, for_names};
 use super::print::write_slurm;
-use super::range::push_span;
+use super::range::{Span, push_span};
 use super::runs::Runs;
 use super::set::HostSet;
 use super::sort::sorted;
@@ -117,19 +118,41 @@ impl HostList {
     /// # Ok::<(), slurmburst_core::hostlist::HostlistError>(())
     /// ```
     pub fn for_each(&self, mut each: impl FnMut(&str)) {
-        self.all(&mut |name| {
-            each(name);
+        self.all("", &mut |names| {
+            let Names { mut text, width } = names;
+            while let Some((name, rest)) = text.split_at_checked(width)
+                && !name.is_empty()
+            {
+                each(name);
+                text = rest;
+            }
             true
         });
     }
 
-    /// Calls `each` with every name until it says `false`.
-    fn all(&self, each: &mut impl FnMut(&str) -> bool) {
-        let mut buffer = String::new();
+    /// Calls `each` with all names, some at a time, until it says `false`.
+    fn all(&self, before: &str, each: &mut impl FnMut(Names<'_>) -> bool) {
+        let mut scratch = Scratch::default();
         let _ = self
             .items
             .iter()
-            .all(|item| for_each(&Piece::from(item), &mut buffer, each));
+            .all(|item| for_names(&Piece::from(item), before, &mut scratch, each));
+    }
+
+    /// Calls `each` with the text of all names, `sep` between two of them, some
+    /// at a time, until it fails.
+    fn texts<E>(&self, sep: &str, mut each: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        let (mut result, mut first) = (Ok(()), true);
+        self.all(sep, &mut |names| {
+            let skip = if std::mem::take(&mut first) {
+                sep.len()
+            } else {
+                0
+            };
+            result = each(names.text.get(skip..).unwrap_or_default());
+            result.is_ok()
+        });
+        result
     }
 
     /// Writes every name with `sep` between two, without allocating for each.
@@ -145,13 +168,7 @@ impl HostList {
     /// # Errors
     /// Only those of `out`.
     pub fn write_to(&self, out: &mut impl fmt::Write, sep: &str) -> fmt::Result {
-        let (mut result, mut first) = (Ok(()), true);
-        self.all(&mut |name| {
-            let before = if std::mem::take(&mut first) { "" } else { sep };
-            result = out.write_str(before).and_then(|()| out.write_str(name));
-            result.is_ok()
-        });
-        result
+        self.texts(sep, |text| out.write_str(text))
     }
 
     /// [`write_to`](HostList::write_to) for files and sockets. Best with a
@@ -160,15 +177,7 @@ impl HostList {
     /// # Errors
     /// Only those of `out`.
     pub fn write_to_io(&self, out: &mut impl io::Write, sep: &str) -> io::Result<()> {
-        let (mut result, mut first) = (Ok(()), true);
-        self.all(&mut |name| {
-            let before = if std::mem::take(&mut first) { "" } else { sep };
-            result = out
-                .write_all(before.as_bytes())
-                .and_then(|()| out.write_all(name.as_bytes()));
-            result.is_ok()
-        });
-        result
+        self.texts(sep, |text| out.write_all(text.as_bytes()))
     }
 
     /// All names, if they are no more than [`Limits::names`].
@@ -194,6 +203,20 @@ impl HostList {
                 Item::Fold(fold) => self.push_fold((**fold).clone()),
                 Item::Grid(_) => self.items.push(item.clone()),
             }
+        }
+    }
+
+    /// Adds a name that is known to be one and ends with this number.
+    pub(crate) fn push_numbered(&mut self, name: &str, number: Span) {
+        let prefix = name.len().saturating_sub(number.len as usize);
+        if let Some(Item::Fold(fold)) = self.items.last_mut()
+            && fold.suffix.is_empty()
+            && fold.prefix.len() == prefix
+            && name.as_bytes().starts_with(fold.prefix.as_bytes())
+        {
+            push_span(&mut fold.spans, number);
+        } else {
+            self.push_text(name, None);
         }
     }
 

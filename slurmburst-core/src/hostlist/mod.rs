@@ -49,6 +49,7 @@
 //! `n[13-14]`.
 
 mod algebra;
+mod block;
 mod compact;
 mod error;
 mod item;

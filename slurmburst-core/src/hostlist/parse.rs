@@ -61,6 +61,45 @@ pub(crate) fn parse_for(
     Ok(parser.list)
 }
 
+/// The range at the beginning of `text`, if it is as most are, and how long it
+/// is: one number, or two of the same length that count up.
+fn plain_range(text: &[u8]) -> Option<(Span, usize)> {
+    let (lo, len) = short_number(text);
+    let rest = text.get(len..)?;
+    let (hi, length) = match rest.first()? {
+        b'-' => {
+            let (hi, high) = short_number(rest.get(1..)?);
+            (
+                hi,
+                if high == len {
+                    2 * len + 1
+                } else {
+                    return None;
+                },
+            )
+        }
+        _ => (lo, len),
+    };
+    let ends = matches!(text.get(length)?, b',' | b']');
+    let len = u32::try_from(len).ok().filter(|len| *len > 0)?;
+    (ends && lo <= hi).then_some((Span { len, lo, hi }, length))
+}
+
+/// The number at the beginning of `text`, if it has no more digits than surely
+/// fit 64 bits, and how many it has.
+fn short_number(text: &[u8]) -> (u64, usize) {
+    let (mut value, mut len) = (0, 0);
+    for byte in text.iter().take(18) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        value = value * 10 + u64::from(digit);
+        len += 1;
+    }
+    (value, len)
+}
+
 /// What stands between items.
 fn separates(byte: u8) -> bool {
     matches!(byte, b',' | b' ' | b'\t' | b'\n')
@@ -106,6 +145,9 @@ impl Parser<'_> {
     /// One item; returns where it ends.
     fn item(&mut self, start: usize) -> Result<usize> {
         let bytes = self.text.as_bytes();
+        if let Some(end) = self.plain_name(start) {
+            return Ok(end);
+        }
         let mut literals: Vec<Range<usize>> = Vec::new();
         let mut brackets: Vec<Vec<Span>> = Vec::new();
         let (mut at, mut literal) = (start, start);
@@ -145,6 +187,38 @@ impl Parser<'_> {
         self.name_length(&literals, &brackets, start..at)?;
         self.add(&literals, brackets, start..at)?;
         Ok(at)
+    }
+
+    /// Adds the item at `start` if it is as most are, a name that ends with a
+    /// number or has none; returns where it ends.
+    fn plain_name(&mut self, start: usize) -> Option<usize> {
+        let rest = self.text.as_bytes().get(start..)?;
+        let (mut value, mut digits, mut end) = (0u64, 0, rest.len());
+        for (at, byte) in rest.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => {
+                    value = value.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
+                    digits += 1;
+                }
+                byte if separates(*byte) => {
+                    end = at;
+                    break;
+                }
+                b'[' | b']' => return None,
+                b'!'..=b'~' => (value, digits) = (0, 0),
+                _ => return None,
+            }
+        }
+        if end > self.limits.name_bytes {
+            return None;
+        }
+        let name = self.text.get(start..start + end)?;
+        match u32::try_from(digits) {
+            // As many as surely fit 64 bits.
+            Ok(len @ 1..=18) => self.list.push_numbered(name, Span::one(len, value)),
+            _ => self.list.push_text(name, None),
+        }
+        Some(start + end)
     }
 
     /// A bracket that another one follows must not have too many names.
@@ -265,10 +339,16 @@ impl Parser<'_> {
         let mut spans = Vec::new();
         let (mut at, mut count) = (inside, 0);
         loop {
-            let end = self.text.as_bytes()[at..close]
-                .iter()
-                .position(|b| *b == b',');
-            let end = end.map_or(close, |length| at + length);
+            let plain = plain_range(&self.text.as_bytes()[at..=close]);
+            let end = match plain {
+                Some((_, length)) => at + length,
+                None => {
+                    let length = self.text.as_bytes()[at..close]
+                        .iter()
+                        .position(|b| *b == b',');
+                    length.map_or(close, |length| at + length)
+                }
+            };
             count += 1;
             self.ranges += 1;
             if count > self.limits.ranges_per_bracket {
@@ -285,8 +365,15 @@ impl Parser<'_> {
                 );
                 return self.error(Kind::TooManyRanges, at..end, start, what);
             }
-            let (width, lo, hi) = self.range(at..end, start)?;
-            Span::split(width, lo, hi).for_each(|span| push_span(&mut spans, span));
+            match plain {
+                Some((span, _)) if span.hi - span.lo < self.limits.names_per_range => {
+                    push_span(&mut spans, span);
+                }
+                _ => {
+                    let (width, lo, hi) = self.range(at..end, start)?;
+                    Span::split(width, lo, hi).for_each(|span| push_span(&mut spans, span));
+                }
+            }
             if end == close {
                 return Ok((spans, close + 1));
             }

@@ -1,5 +1,6 @@
 //! Names to give out, from a list or a set.
 
+use super::block::{Block, Names, WORTH};
 use super::item::{Grid, Item, Run};
 use super::name::NodeName;
 use super::range::{Span, push_number};
@@ -42,126 +43,91 @@ impl Piece<'_> {
     }
 }
 
-/// Calls `each` with every name of the piece, in one buffer, until it says
-/// `false`; returns whether it never did.
-pub(crate) fn for_each(
+/// Memory that names are written into, used again and again.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    name: String,
+    block: Block,
+}
+
+/// Calls `each` with every name of the piece, with `before` in front of it,
+/// often many names at once, until it says `false`; returns whether it never
+/// did.
+pub(crate) fn for_names(
     piece: &Piece<'_>,
-    buffer: &mut String,
-    each: &mut impl FnMut(&str) -> bool,
+    before: &str,
+    scratch: &mut Scratch,
+    each: &mut impl FnMut(Names<'_>) -> bool,
 ) -> bool {
     match piece {
-        Piece::Name(name) => each(name.as_str()),
+        Piece::Name(name) => one(before, name.as_str(), scratch, each),
         Piece::Fold {
             prefix,
             spans,
             suffix,
-        } => spans
-            .iter()
-            .all(|span| for_span(prefix, span, suffix, buffer, each)),
+        } => for_spans(before, prefix, spans, suffix, scratch, each),
         Piece::One(Run {
             prefix, span: None, ..
-        }) => each(prefix),
+        }) => one(before, prefix, scratch, each),
         Piece::One(Run {
             prefix,
             span: Some(span),
             suffix,
-        }) => for_span(prefix, span, suffix, buffer, each),
+        }) => for_spans(
+            before,
+            prefix,
+            std::slice::from_ref(span),
+            suffix,
+            scratch,
+            each,
+        ),
         Piece::Grid(grid) => (0..grid.count).all(|index| {
-            buffer.clear();
-            grid.write_name(index, buffer);
-            each(buffer)
+            let name = &mut scratch.name;
+            name.clear();
+            name.push_str(before);
+            grid.write_name(index, name);
+            each(Names::one(name))
         }),
     }
 }
 
-/// The last digits of a number, which change from name to name.
-const LOW: usize = 3;
-const BLOCK: u64 = 1000;
-
-/// `000` to `999`, one after the other.
-static DIGITS: &str = {
-    const BYTES: [u8; LOW * BLOCK as usize] = {
-        let mut bytes = [0; LOW * BLOCK as usize];
-        let mut n = 0;
-        while n < BLOCK as usize {
-            bytes[LOW * n] = b'0' + (n / 100) as u8;
-            bytes[LOW * n + 1] = b'0' + (n / 10 % 10) as u8;
-            bytes[LOW * n + 2] = b'0' + (n % 10) as u8;
-            n += 1;
-        }
-        bytes
-    };
-    match std::str::from_utf8(&BYTES) {
-        Ok(digits) => digits,
-        Err(_) => "",
-    }
-};
-
-/// One span: of most names only the last digits are written anew.
-fn for_span(
-    prefix: &str,
-    span: &Span,
-    suffix: &str,
-    buffer: &mut String,
-    each: &mut impl FnMut(&str) -> bool,
+fn one(
+    before: &str,
+    name: &str,
+    scratch: &mut Scratch,
+    each: &mut impl FnMut(Names<'_>) -> bool,
 ) -> bool {
-    let digits = span.len.min(LOW as u32) as usize;
-    let mut next = Some(span.lo);
-    while let Some(lo) = next {
-        let block = lo / BLOCK;
-        let hi = span.hi.min((block * BLOCK).saturating_add(BLOCK - 1));
-        buffer.clear();
-        buffer.push_str(prefix);
-        if block > 0 || span.len > LOW as u32 {
-            push_number(buffer, span.len.saturating_sub(LOW as u32), block);
-        }
-        let high = buffer.len();
-        let from = LOW * (lo % BLOCK) as usize;
-        let to = LOW * (hi % BLOCK) as usize + LOW;
-        for at in (from..to).step_by(LOW) {
-            buffer.truncate(high);
-            buffer.push_str(&DIGITS[at + LOW - digits..at + LOW]);
-            buffer.push_str(suffix);
-            if !each(buffer) {
-                return false;
-            }
-        }
-        next = hi.checked_add(1).filter(|lo| *lo <= span.hi);
+    if before.is_empty() {
+        return each(Names::one(name));
     }
-    true
+    scratch.name.clear();
+    scratch.name.push_str(before);
+    scratch.name.push_str(name);
+    each(Names::one(&scratch.name))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_up_in_place() {
-        for (len, lo, hi) in [
-            (1, 0, 9),
-            (2, 8, 11),
-            (3, 0, 999),
-            (4, 0, 2001),
-            (4, 1000, 2001),
-            (7, 998, 1002),
-            (25, 999, 3000),
-            (20, u64::MAX - 2000, u64::MAX),
-        ] {
-            let span = Span { len, lo, hi };
-            let run = Run {
-                prefix: "n",
-                span: Some(span),
-                suffix: "-ib",
-            };
-            let mut got = Vec::new();
-            let mut buffer = String::new();
-            assert!(for_each(&Piece::One(run), &mut buffer, &mut |name| {
-                got.push(name.to_owned());
-                true
-            }));
-            let width = len as usize;
-            let expected: Vec<_> = (lo..=hi).map(|n| format!("n{n:0width$}-ib")).collect();
-            assert_eq!(got, expected);
+fn for_spans(
+    before: &str,
+    prefix: &str,
+    spans: &[Span],
+    suffix: &str,
+    scratch: &mut Scratch,
+    each: &mut impl FnMut(Names<'_>) -> bool,
+) -> bool {
+    let Scratch { name, block } = scratch;
+    name.clear();
+    name.push_str(before);
+    name.push_str(prefix);
+    let number = name.len();
+    spans.iter().all(|span| {
+        if span.hi - span.lo >= WORTH {
+            return block.for_span(before, prefix, span, suffix, each);
         }
-    }
+        (span.lo..=span.hi).all(|value| {
+            name.truncate(number);
+            push_number(name, span.len, value);
+            name.push_str(suffix);
+            each(Names::one(name))
+        })
+    })
 }

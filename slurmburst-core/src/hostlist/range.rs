@@ -139,16 +139,21 @@ pub(crate) fn push_number(out: &mut String, len: u32, value: u64) {
     let mut digits = [b'0'; 20];
     let mut at = digits.len();
     let mut rest = value;
-    while rest > 0 && at > 0 {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
+    for digit in digits.iter_mut().rev() {
+        if rest == 0 {
+            break;
+        }
+        *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
+        at -= 1;
     }
     let len = len as usize;
-    let padding = len.saturating_sub(digits.len());
-    out.extend(std::iter::repeat_n('0', padding));
-    let from = at.min(digits.len() - len.min(digits.len()));
-    out.extend(digits[from..].iter().map(|b| char::from(*b)));
+    for _ in digits.len()..len {
+        out.push('0');
+    }
+    let from = at.min(digits.len().saturating_sub(len));
+    // Digits are always text.
+    out.push_str(std::str::from_utf8(&digits[from..]).unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -4,9 +4,7 @@ use super::range::{Span, push_span};
 
 /// Sorts, joins what overlaps or touches.
 pub(crate) fn normal(mut spans: Vec<Span>) -> Vec<Span> {
-    if !spans.is_sorted() {
-        spans.sort_unstable();
-    }
+    sort(&mut spans);
     let mut out: Vec<Span> = Vec::with_capacity(spans.len());
     for span in spans {
         match out.last_mut() {
@@ -18,6 +16,67 @@ pub(crate) fn normal(mut spans: Vec<Span>) -> Vec<Span> {
     }
     out.shrink_to_fit();
     out
+}
+
+/// By length and first number.
+fn sort(spans: &mut Vec<Span>) {
+    if spans.is_sorted() {
+        return;
+    }
+    // Many single numbers, as from a list of names, are sorted as numbers.
+    match spans.iter().map(pack).collect::<Option<Vec<u64>>>() {
+        Some(mut packed) => {
+            sort_numbers(&mut packed);
+            spans.clear();
+            spans.extend(packed.into_iter().map(unpack));
+        }
+        None => spans.sort_unstable(),
+    }
+}
+
+/// What is above this in a packed number is its length.
+const VALUE_BITS: u32 = 56;
+
+/// A single number that is not too large, in the order of spans.
+fn pack(span: &Span) -> Option<u64> {
+    let fits =
+        span.lo == span.hi && span.lo >> VALUE_BITS == 0 && span.len < 1 << (64 - VALUE_BITS);
+    fits.then(|| u64::from(span.len) << VALUE_BITS | span.lo)
+}
+
+fn unpack(packed: u64) -> Span {
+    let len = u32::try_from(packed >> VALUE_BITS).unwrap_or_default();
+    Span::one(len, packed & ((1 << VALUE_BITS) - 1))
+}
+
+/// The digits that numbers are sorted by, in bits.
+const DIGIT: u32 = 11;
+
+/// Sorts digit by digit, the lowest first. Digits in which all are the same are
+/// left out, and so is what comes to nothing: numbers without padding are in
+/// the order of their lengths already.
+fn sort_numbers(numbers: &mut Vec<u64>) {
+    let first = numbers.first().copied().unwrap_or_default();
+    let differing = numbers.iter().fold(0, |bits, n| bits | (n ^ first));
+    let mut from = vec![0; numbers.len()];
+    for shift in (0..u64::BITS).step_by(DIGIT as usize) {
+        let digit = |n: u64| (n >> shift) as usize & ((1 << DIGIT) - 1);
+        if digit(differing) == 0 || numbers.is_sorted() {
+            continue;
+        }
+        std::mem::swap(numbers, &mut from);
+        let mut places = [0; 1 << DIGIT];
+        from.iter().for_each(|n| places[digit(*n)] += 1);
+        let mut sum = 0;
+        for place in &mut places {
+            sum += std::mem::replace(place, sum);
+        }
+        for n in &from {
+            let place = &mut places[digit(*n)];
+            numbers[*place] = *n;
+            *place += 1;
+        }
+    }
 }
 
 /// In either.
@@ -155,6 +214,32 @@ mod tests {
             }
             assert_eq!(grown, union(&x, &y));
             assert_eq!(shrunk, difference(&x, &y));
+        }
+    }
+
+    #[test]
+    fn sorts_single_numbers_and_others() {
+        let mut state = 1u64;
+        let mut random = move |most: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 20) % most
+        };
+        for most in [3, 1_000, 1 << 30, 1 << 43] {
+            let mut spans: Vec<Span> = (0..3_000)
+                .map(|_| Span::one(random(20) as u32 + 1, random(most)))
+                .collect();
+            let mut expected = spans.clone();
+            expected.sort_unstable();
+            sort(&mut spans);
+            assert_eq!(spans, expected);
+            spans.swap(7, 2_000);
+            spans[9].hi += 2;
+            expected = spans.clone();
+            expected.sort_unstable();
+            sort(&mut spans);
+            assert_eq!(spans, expected);
         }
     }
 

@@ -118,7 +118,7 @@ impl State {
         {
             let mut stmt = tx.prepare_cached(
                 "INSERT OR REPLACE INTO bucket
-                     (provider, principal, class, tokens, at_ms, blocked_ms, left_tokens, seen_ms)
+                     (kind, principal, class, tokens, at_ms, blocked_ms, left_tokens, seen_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
             for key in &self.unwritten {
@@ -126,7 +126,7 @@ impl State {
                     continue;
                 };
                 stmt.execute(params![
-                    key.provider,
+                    key.kind,
                     key.principal,
                     key.class,
                     b.tokens,
@@ -144,11 +144,11 @@ impl State {
 
 fn load(conn: &Connection, key: &BucketKey) -> Result<Option<Bucket>, Fault> {
     let sql = "SELECT tokens, at_ms, blocked_ms, left_tokens, seen_ms FROM bucket
-               WHERE provider = ?1 AND principal = ?2 AND class = ?3";
+               WHERE kind = ?1 AND principal = ?2 AND class = ?3";
     query_one(
         conn,
         sql,
-        params![key.provider, key.principal, key.class],
+        params![key.kind, key.principal, key.class],
         |row| {
             Ok(Bucket {
                 tokens: row.get(0)?,

@@ -4,7 +4,7 @@
 //! it dies. What the ledger says of the holder is for people to read.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const LOCK_NAME: &str = "converger.lock";
 /// The right to act for this cluster, until it is dropped or the process dies.
 #[derive(Debug)]
 pub struct Lease {
-    _lock: File,
+    lock: File,
     path: PathBuf,
 }
 
@@ -47,7 +47,7 @@ impl Lease {
         // not be taken for a holder, or nobody would serve the wish.
         for _ in 0..500 {
             match lock.try_lock() {
-                Ok(()) => return Ok(Some(Lease { _lock: lock, path })),
+                Ok(()) => return Ok(Some(Lease { lock, path })),
                 Err(TryLockError::Error(e)) => return Err(fault(Fault::io(&e))),
                 Err(TryLockError::WouldBlock) => {}
             }
@@ -65,6 +65,14 @@ impl Lease {
     /// Whether somebody holds the lease. A file that cannot be opened is held by nobody.
     pub fn is_held(dir: &Path) -> bool {
         File::open(dir.join(LOCK_NAME)).is_ok_and(|lock| matches!(can_share(&lock), Ok(false)))
+    }
+
+    /// Whether the lock's file is still the one in the folder: in another one
+    /// somebody else may hold the lease.
+    fn is_in_place(&self) -> Result<bool, Fault> {
+        let own = self.lock.metadata().map_err(|e| Fault::io(&e))?;
+        let there = std::fs::metadata(&self.path);
+        Ok(there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())))
     }
 
     /// The lock's file.
@@ -106,8 +114,13 @@ impl Ledger {
     /// Says that this process holds the lease and is alive.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn heartbeat(&mut self, _lease: &Lease) -> Result<()> {
+    /// The file cannot be written, or the folder is another one by now.
+    pub fn heartbeat(&mut self, lease: &Lease) -> Result<()> {
+        let fault = |fault| LedgerError::new(&lease.path, "keeping the lease", fault);
+        if !lease.is_in_place().map_err(fault)? {
+            let message = "the folder has been moved or deleted; whoever finds it next goes on";
+            return Err(fault(Fault::new(LedgerErrorKind::Io, message)));
+        }
         let (pid, start, boot) = (std::process::id(), own_start_ticks(), boot_id());
         self.write("writing the heartbeat", |db, now_ms| {
             db.prepare_cached(

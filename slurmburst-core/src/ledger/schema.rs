@@ -72,7 +72,7 @@ CREATE TABLE dry (placement TEXT PRIMARY KEY, until_ms INTEGER NOT NULL, error T
 CREATE TABLE sighting (key TEXT PRIMARY KEY, first_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE bucket (
-    provider    TEXT NOT NULL,
+    kind        TEXT NOT NULL,
     principal   TEXT NOT NULL,
     class       TEXT NOT NULL,
     tokens      REAL NOT NULL,
@@ -80,7 +80,7 @@ CREATE TABLE bucket (
     blocked_ms  INTEGER NOT NULL,
     left_tokens REAL NOT NULL,
     seen_ms     INTEGER NOT NULL,
-    PRIMARY KEY (provider, principal, class)
+    PRIMARY KEY (kind, principal, class)
 ) STRICT, WITHOUT ROWID;
 
 -- Who holds the lease, for people; the lock is what counts.

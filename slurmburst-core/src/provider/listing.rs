@@ -56,6 +56,17 @@ pub struct Instance {
     pub address: Option<IpAddr>,
     /// When it was last launched or started, in milliseconds since 1970.
     pub launched_ms: Option<i64>,
+    /// When its lifetime ends, if it was given one, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<i64>,
+}
+
+impl Instance {
+    /// Whether its lifetime is over, and nothing is done about it yet.
+    pub fn is_overdue(&self, now_ms: i64) -> bool {
+        let stays = self.state.is_billed() && !self.state.is_dying();
+        stays && self.expires_ms.is_some_and(|end| end <= now_ms)
+    }
 }
 
 /// How an instance came to belong to this cluster. Only what was created by us

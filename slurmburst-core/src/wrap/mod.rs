@@ -28,8 +28,8 @@ pub struct StackOptions {
     pub buckets: Arc<dyn BucketStore>,
     /// What the time is, for the buckets.
     pub clock: Clock,
-    /// The NAME of `[provider.NAME]`.
-    pub name: String,
+    /// The word after `kind =`.
+    pub kind: String,
     /// How often to try, and how far apart.
     pub retry: RetryOptions,
 }
@@ -49,7 +49,7 @@ pub struct StackOptions {
 ///     dry_run: true,
 ///     buckets: Arc::new(MemoryBuckets::default()),
 ///     clock: Clock::system(),
-///     name: "here".into(),
+///     kind: "fake".into(),
 ///     retry: RetryOptions::default(),
 /// });
 /// assert_eq!(whole.to_string(), "DryRun(Retry(3, RateLimit(fake)))");
@@ -60,10 +60,10 @@ pub fn stack(provider: Arc<dyn CloudProvider>, options: StackOptions) -> Arc<dyn
         dry_run,
         buckets,
         clock,
-        name,
+        kind,
         retry,
     } = options;
-    let limited = Arc::new(RateLimit::new(provider, buckets, clock, name));
+    let limited = Arc::new(RateLimit::new(provider, buckets, clock, kind));
     let retried = Arc::new(Retry::new(limited, retry));
     if dry_run {
         Arc::new(DryRun::new(retried))

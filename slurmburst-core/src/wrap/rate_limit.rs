@@ -27,7 +27,7 @@ pub struct RateLimit {
     inner: Arc<dyn CloudProvider>,
     buckets: Arc<dyn BucketStore>,
     clock: Clock,
-    name: String,
+    kind: String,
 }
 
 /// What a call comes to, for those who are paid.
@@ -67,24 +67,24 @@ impl Drop for Reserved<'_> {
 
 impl RateLimit {
     /// Limits `inner`, whose buckets are found in `buckets` under the
-    /// provider's `name` and its principal.
+    /// provider's `kind` and its principal.
     pub fn new(
         inner: Arc<dyn CloudProvider>,
         buckets: Arc<dyn BucketStore>,
         clock: Clock,
-        name: impl Into<String>,
+        kind: impl Into<String>,
     ) -> RateLimit {
         RateLimit {
             inner,
             buckets,
             clock,
-            name: name.into(),
+            kind: kind.into(),
         }
     }
 
     fn key(&self, class: &CallClass) -> BucketKey {
         BucketKey {
-            provider: self.name.clone(),
+            kind: self.kind.clone(),
             principal: self.inner.capabilities().principal.clone(),
             class: class.name.clone(),
         }
@@ -243,7 +243,7 @@ impl CloudProvider for RateLimit {
             Unpaid::TooLate(wait) => {
                 let why = format!(
                     "not listed: the deadline comes before {}'s rate limit allows",
-                    self.name
+                    self.inner
                 );
                 Error::new(ErrorKind::Throttled, why).retry_after(wait)
             }

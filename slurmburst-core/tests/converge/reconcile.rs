@@ -59,6 +59,57 @@ async fn an_orphan_is_powered_down_when_two_passes_far_enough_apart_see_it() {
     assert!(world.billed().is_empty());
 }
 
+fn short_lived() -> Plan {
+    Plan::default().cloud(|c| c.lifetime = Some(Duration::from_secs(60)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orphan_that_outlived_its_time_goes_at_first_sight() {
+    let mut world = short_lived().build();
+    world.resume("c[1-3]");
+    world.run().await;
+    lose_ledger(&mut world);
+    world.slurm.add(&list("c[1-3]"));
+    world.pass(30).await;
+    world.reconcile(&FullOptions::default()).await;
+    assert_eq!(world.billed().len(), 3, "its time is not over");
+    world.pass(35).await;
+    world.reconcile(&FullOptions::default()).await;
+    assert!(world.billed().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_outlived_its_time_is_reported_and_left_to_its_jobs() {
+    let world = short_lived().build();
+    world.resume("c[1-2]");
+    world.run().await;
+    world.pass(30).await;
+    let report = world.reconcile(&FullOptions::default()).await;
+    assert_eq!(report.found, [], "in time");
+    for dry_run in [false, true, false] {
+        world.pass(60).await;
+        let options = FullOptions {
+            dry_run,
+            ..FullOptions::default()
+        };
+        let found = world.reconcile(&options).await.found;
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(
+            (found[0].node.as_str(), found[0].what.as_str()),
+            ("c1", "overdue")
+        );
+        let command = "scontrol update nodename=c1 state=power_down_asap";
+        assert!(found[0].action.contains(command), "{found:?}");
+    }
+    assert_eq!(world.running(), ["c1", "c2"]);
+    assert_eq!(world.slurm.updates(), 0);
+    // Slurm powers it down: as any other.
+    world.suspend("c1");
+    world.pass(2).await;
+    world.run().await;
+    assert_eq!(world.billed(), ["c2"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn wait_stays_until_a_suspicion_is_confirmed() {
     let world = orphans("c[1-3]").await;

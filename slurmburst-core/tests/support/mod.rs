@@ -83,7 +83,7 @@ impl FakeHarness {
                     dry_run: false,
                     buckets: Arc::new(MemoryBuckets::default()),
                     clock,
-                    name: "fake".into(),
+                    kind: "fake".into(),
                     retry: RetryOptions::default(),
                 },
             )

@@ -19,6 +19,20 @@ pub(crate) enum Provisioning {
     Other,
 }
 
+impl Provisioning {
+    /// Azure's word for it, where it said one.
+    pub(crate) fn as_str(self) -> Option<&'static str> {
+        Some(match self {
+            Provisioning::Creating => "Creating",
+            Provisioning::Updating => "Updating",
+            Provisioning::Succeeded => "Succeeded",
+            Provisioning::Failed => "Failed",
+            Provisioning::Deleting => "Deleting",
+            Provisioning::Other => return None,
+        })
+    }
+}
+
 /// Whether a machine has compute, and so costs money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Power {
@@ -31,6 +45,21 @@ pub(crate) enum Power {
     Deallocated,
     /// Not said, which happens now and then, or a word that we do not know.
     Unknown,
+}
+
+impl Power {
+    /// Azure's word for it, where it said one.
+    pub(crate) fn as_str(self) -> Option<&'static str> {
+        Some(match self {
+            Power::Starting => "starting",
+            Power::Running => "running",
+            Power::Stopping => "stopping",
+            Power::Stopped => "stopped",
+            Power::Deallocating => "deallocating",
+            Power::Deallocated => "deallocated",
+            Power::Unknown => return None,
+        })
+    }
 }
 
 /// A virtual machine.
@@ -47,6 +76,10 @@ pub(crate) struct Vm {
     pub(crate) created_ms: Option<i64>,
     /// Whether it is a spot machine that eviction deallocates: it may stop by itself.
     pub(crate) may_stop: bool,
+    pub(crate) spot: bool,
+    pub(crate) size: Option<String>,
+    pub(crate) location: Option<String>,
+    pub(crate) zone: Option<String>,
 }
 
 /// What the instance view says.
@@ -75,6 +108,10 @@ struct RawVm {
     #[serde(default)]
     tags: Option<BTreeMap<String, String>>,
     #[serde(default)]
+    location: Option<String>,
+    #[serde(default)]
+    zones: Option<Vec<String>>,
+    #[serde(default)]
     properties: RawProperties,
 }
 
@@ -87,6 +124,13 @@ struct RawProperties {
     instance_view: Option<RawView>,
     priority: Option<String>,
     eviction_policy: Option<String>,
+    hardware_profile: Option<RawHardware>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawHardware {
+    vm_size: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +188,10 @@ impl From<RawVm> for Vm {
                 .and_then(|t| i64::try_from(t.unix_timestamp_nanos() / 1_000_000).ok()),
             may_stop: !is(&properties.priority, "regular")
                 && is(&properties.eviction_policy, "deallocate"),
+            spot: is(&properties.priority, "spot") || is(&properties.priority, "low"),
+            size: properties.hardware_profile.and_then(|h| h.vm_size),
+            location: raw.location,
+            zone: raw.zones.and_then(|z| z.into_iter().next()),
             name: raw.name,
             id: raw.id,
             tags: raw.tags.unwrap_or_default(),
@@ -201,9 +249,10 @@ mod tests {
 
     #[test]
     fn a_machine_with_everything() {
-        let text = br#"{"name":"c1","id":"/v/c1","tags":{"a":"b"},"properties":{"vmId":"AB-1",
+        let text = br#"{"name":"c1","id":"/v/c1","tags":{"a":"b"},"location":"westeurope","zones":["2"],
+            "properties":{"vmId":"AB-1",
             "provisioningState":"Failed","timeCreated":"2026-01-02T03:04:05.678+00:00",
-            "priority":"Spot","evictionPolicy":"Deallocate",
+            "priority":"Spot","evictionPolicy":"Deallocate","hardwareProfile":{"vmSize":"Standard_D4s_v5"},
             "instanceView":{"statuses":[
                 {"code":"ProvisioningState/failed/AllocationFailed","message":"no room"},
                 {"code":"PowerState/deallocated","displayStatus":"VM deallocated"}]}}}"#;
@@ -216,7 +265,15 @@ mod tests {
         let why = Some(("AllocationFailed".to_owned(), "no room".to_owned()));
         assert_eq!(vm.status.failed, why);
         assert_eq!(vm.created_ms, Some(1_767_323_045_678));
-        assert!(vm.may_stop);
+        assert!(vm.may_stop && vm.spot);
+        assert_eq!(
+            (
+                vm.size.as_deref(),
+                vm.location.as_deref(),
+                vm.zone.as_deref()
+            ),
+            (Some("Standard_D4s_v5"), Some("westeurope"), Some("2"))
+        );
     }
 
     #[test]

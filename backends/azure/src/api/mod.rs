@@ -6,7 +6,9 @@
 mod fault;
 mod machine;
 mod network;
+mod offer;
 mod operation;
+mod rights;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +16,9 @@ use serde::de::DeserializeOwned;
 pub(crate) use fault::{Fault, fault};
 pub(crate) use machine::{Power, Provisioning, Status, Vm, instance_view, vm, vms};
 pub(crate) use network::{Disk, Nic, disks, nics};
+pub(crate) use offer::{Ending, Size, image_version, is_there, named, sizes, subnet, usages};
 pub(crate) use operation::{Operation, operation};
+pub(crate) use rights::{Rights, resource_group, rights, subscription};
 
 use crate::config::AzureConfig;
 
@@ -116,7 +120,7 @@ impl Addresses {
         self.at(&self.vm_id(name), "forceDeletion=true&", &self.compute)
     }
 
-    /// `start` or `deallocate`: POST.
+    /// `start`, `deallocate`, `restart` or `powerOff`: POST.
     pub(crate) fn vm_action(&self, name: &str, action: &str) -> String {
         self.at(&format!("{}/{action}", self.vm_id(name)), "", &self.compute)
     }

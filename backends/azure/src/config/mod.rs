@@ -158,6 +158,11 @@ impl AzureConfig {
                 let message = "must be the address of a proxy, such as \"http://proxy:3128\"";
                 return Err(table.error("proxy", message));
             }
+            // A site file is no secret.
+            if Url::parse(proxy).is_ok_and(|u| !u.username().is_empty() || u.password().is_some()) {
+                let message = "names a user or password, which others would read here; let the proxy know this machine by its address";
+                return Err(table.error("proxy", message));
+            }
             config.proxy = Some(proxy.to_owned());
         }
         if table.word("match", &["tag", "name"])? == Some("name") {

@@ -111,6 +111,7 @@ fn every_wrong_key_of_a_provider_is_named() {
         (vec![("cloud", S("custom"))], "provider.here.endpoint: is required with cloud = \"custom\"".to_owned()),
         (vec![("api_version", S("latest"))], "must be a date such as \"2024-07-01\", is \"latest\"".to_owned()),
         (vec![("proxy", S("proxy"))], "must be the address of a proxy".to_owned()),
+        (vec![("proxy", S("http://me:pass@proxy:3128"))], "provider.here.proxy: names a user or password, which others would read here".to_owned()),
         (vec![("ca_bundle", S("/nowhere/ca.pem"))], "cannot read /nowhere/ca.pem".to_owned()),
         (vec![("resource_group", S("a/b"))], "must be 1 to 90 letters, digits and -_.() and not end with a dot, is \"a/b\"".to_owned()),
         (principal(vec![]), "provider.here.client_secret_file: is required with auth = \"service-principal\" (or client_certificate_file)".to_owned()),

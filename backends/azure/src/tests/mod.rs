@@ -1,6 +1,7 @@
 //! Tests against what others say: Microsoft's schema and recorded traffic, and
 //! the tables.
 
+mod contract;
 mod errors;
 mod keys;
 mod outside;

@@ -43,7 +43,7 @@ fn config() -> AzureConfig {
     )
 }
 
-fn rendered(keys: Vec<(&'static str, V)>, node: &str) -> Bodies {
+pub(super) fn rendered(keys: Vec<(&'static str, V)>, node: &str) -> Bodies {
     let template =
         template::read(&table("nodes.placement", keys), Lifecycle::CreateDelete).unwrap();
     let placement = Placement {
@@ -90,6 +90,63 @@ fn smallest(dir: &tempfile::TempDir) -> Vec<(&'static str, V)> {
         .collect()
 }
 
+/// What a key needs beside it, and what it cannot be beside.
+fn neighbours(key: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match key {
+        "max_price" | "eviction" => (&["market"], &[]),
+        "private_ip" => (&[], &["public_ip"]),
+        "ephemeral_os_disk" => (&[], &["os_disk_sku"]),
+        _ => (&[], &[]),
+    }
+}
+
+/// Bodies of every kind: with each key alone beside those that are required,
+/// with all keys but one, and with the values that are rendered otherwise.
+pub(super) fn every_body(dir: &tempfile::TempDir) -> Vec<(String, Bodies)> {
+    let other: Vec<(&'static str, V)> = vec![
+        ("security_type", S("confidential")),
+        ("security_type", S("standard")),
+        ("ephemeral_os_disk", V::B(true)),
+        ("private_ip", S("10.0.0.16")),
+        ("image", S("/CommunityGalleries/a/Images/b/Versions/latest")),
+        ("image", S("/SharedGalleries/a/Images/b/Versions/latest")),
+        (
+            "image",
+            S("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/i"),
+        ),
+        ("eviction", S("delete")),
+        ("max_price", V::F(-1.0)),
+        ("identity", V::L(vec!["system".into()])),
+        ("os_disk_sku", S("StandardSSD_ZRS")),
+    ];
+    let keys = whole(dir).into_iter().map(|(k, _)| k);
+    let required: Vec<&str> = smallest(dir).into_iter().map(|(k, _)| k).collect();
+    let mut every = vec![
+        ("the smallest".to_owned(), smallest(dir)),
+        ("the whole".to_owned(), whole(dir)),
+    ];
+    for key in keys.filter(|k| !required.contains(k)) {
+        let (needs, _) = neighbours(key);
+        let alone = whole(dir).into_iter();
+        let alone = alone.filter(|(k, _)| *k == key || needs.contains(k) || required.contains(k));
+        every.push((format!("{key} alone"), alone.collect()));
+        let without = whole(dir).into_iter();
+        let without = without.filter(|(k, _)| *k != key && !neighbours(k).0.contains(&key));
+        every.push((format!("without {key}"), without.collect()));
+    }
+    for (n, (key, value)) in other.into_iter().enumerate() {
+        let not = neighbours(key).1;
+        let mut all = whole(dir);
+        all.retain(|(k, _)| *k != key && !not.contains(k));
+        all.push((key, value));
+        every.push((format!("other {key} ({n})"), all));
+    }
+    every
+        .into_iter()
+        .map(|(name, keys)| (name, rendered(keys, "c7")))
+        .collect()
+}
+
 fn passes(schema: &Value, definition: &str, body: &Value) {
     let mut schema = schema.clone();
     schema["$ref"] = json!(format!("#/definitions/{definition}"));
@@ -108,30 +165,8 @@ fn our_requests_pass_microsofts_schema() {
     };
     let schema: Value = serde_json::from_str(&text).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let with = |key: &'static str, value: V, without: &[&str]| {
-        let mut all = whole(&dir);
-        all.retain(|(k, _)| *k != key && !without.contains(k));
-        all.push((key, value));
-        all
-    };
-    for keys in [
-        smallest(&dir),
-        whole(&dir),
-        with("security_type", S("confidential"), &[]),
-        with("ephemeral_os_disk", V::B(true), &["os_disk_sku"]),
-        with("private_ip", S("10.0.0.16"), &["public_ip"]),
-        with(
-            "image",
-            S("/CommunityGalleries/a/Images/b/Versions/latest"),
-            &["plan"],
-        ),
-        with(
-            "image",
-            S("/SharedGalleries/a/Images/b/Versions/latest"),
-            &["plan"],
-        ),
-    ] {
-        let bodies = rendered(keys, "c7");
+    let every = every_body(&dir);
+    for (_, bodies) in &every {
         passes(&schema, "VirtualMachine", &bodies.vm);
         if let Some(nic) = &bodies.nic {
             passes(&schema, "NetworkInterface", nic);
@@ -146,7 +181,7 @@ fn our_requests_pass_microsofts_schema() {
         "VirtualMachineUpdate",
         &json!({ "tags": { "slurmburst-cluster": "hpc1" } }),
     );
-    println!("7 bodies pass");
+    println!("{} bodies pass", every.len());
 }
 
 #[test]

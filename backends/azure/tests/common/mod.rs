@@ -83,7 +83,7 @@ impl Memory {
                     dry_run: false,
                     buckets: Arc::new(MemoryBuckets::default()),
                     clock: Clock::system(),
-                    name: "here".into(),
+                    kind: "azure".into(),
                     retry: RetryOptions::default(),
                 },
             ),

@@ -55,7 +55,7 @@ impl Emulated {
             dry_run: false,
             buckets: Arc::new(MemoryBuckets::default()),
             clock: Clock::tokio(super::world::T0),
-            name: "azure".into(),
+            kind: "azure".into(),
             retry: RetryOptions::default(),
         };
         Emulated {

@@ -92,6 +92,31 @@ async fn starts_and_deallocates_that_go_wrong() {
     }
 }
 
+/// Accepted, and it does not come about: it is asked for again.
+#[tokio::test(start_paused = true)]
+async fn a_deallocate_that_fails_later() {
+    let world = World::new(Plan {
+        lifecycle: "start-deallocate",
+        placements: &[""],
+        ..Plan::default()
+    });
+    world.made_by_hand().await;
+    world.resume("c[1-3]");
+    world.run().await;
+    let act = fails_later("InternalExecutionError", "not now", Debris::Vm);
+    let fault = Fault::new(act).on("POST", "virtualMachines/c1/deallocate");
+    world.cloud.fault(fault.times(PERSISTENT));
+    world.suspend("c[1-3]").await;
+    world.run().await;
+    let off = |(_, power, _): &(String, String, String)| power == "deallocated";
+    let vms = world.cloud.vms();
+    assert!(
+        vms.len() == 3 && vms.iter().all(off),
+        "{vms:?}: {:#?}",
+        world.history("c1")
+    );
+}
+
 /// No room for a start: the machine stays as it was, and Slurm is told.
 #[tokio::test(start_paused = true)]
 async fn a_start_without_capacity() {

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use slurmburst::clock::Clock;
-use slurmburst::hostlist::NodeName;
-use slurmburst::kind::{Finding, Surroundings};
+use slurmburst::kind::Finding;
 use slurmburst::ledger::{FILE_NAME, Lease, Ledger};
 use slurmburst::site::{Site, SiteProvider};
 use slurmburst::slurm::conf::SlurmConf;
 use slurmburst::slurm::control::{SlurmControl, SlurmVersion, Which};
 use slurmburst::slurm::scontrol::Scontrol;
 
+use super::times;
+use crate::served::Served;
 use crate::time;
 
 /// A provider's checks may ask a cloud for many things.
@@ -36,7 +37,7 @@ pub(super) fn all(site: &Site, conf: Option<&SlurmConf>) -> Vec<Finding> {
     runtime.block_on(async {
         findings.extend(slurm(site, conf).await);
         for p in &site.providers {
-            findings.extend(provider(site, p).await);
+            findings.extend(provider(site, p, conf).await);
         }
     });
     findings
@@ -188,14 +189,10 @@ fn addresses(conf: &SlurmConf, version: SlurmVersion) -> Option<Finding> {
 }
 
 /// What the provider says of itself, for the nodes that may come to it.
-async fn provider(site: &Site, p: &SiteProvider) -> Vec<Finding> {
+async fn provider(site: &Site, p: &SiteProvider, conf: Option<&SlurmConf>) -> Vec<Finding> {
     let what = format!("provider {}", p.name);
-    let kinds = slurmburst::kinds();
-    let Some(kind) = kinds.iter().find(|k| k.name() == p.kind) else {
-        return Vec::new();
-    };
-    let around = Surroundings::new(&p.name, &site.cluster_id, &site.slurm.conf, &site.state_dir);
-    let operator = match kind.operator(&p.config, &around) {
+    let served = Served::new(site, p);
+    let operator = match served.asked() {
         Ok(Some(operator)) => operator,
         Ok(None) => {
             return vec![Finding::ok(
@@ -211,10 +208,7 @@ async fn provider(site: &Site, p: &SiteProvider) -> Vec<Finding> {
             )];
         }
     };
-    let groups = site.policy.groups().iter();
-    let here = groups.filter(|g| g.placements.iter().any(|at| at.provider == p.name));
-    let nodes: Vec<NodeName> = here.flat_map(|g| &g.nodes).collect();
-    let checked = tokio::time::timeout(PROVIDER_LIMIT, operator.check(&nodes)).await;
+    let checked = tokio::time::timeout(PROVIDER_LIMIT, operator.check(&served.groups)).await;
     let mut findings = match checked {
         Ok(findings) => findings,
         Err(_) => {
@@ -226,6 +220,10 @@ async fn provider(site: &Site, p: &SiteProvider) -> Vec<Finding> {
             )];
         }
     };
+    if let Some(conf) = conf {
+        let usual = |lifecycle| operator.usual(lifecycle);
+        findings.extend(times::findings(site, conf, &served.groups, usual));
+    }
     for finding in &mut findings {
         finding.what = format!("{what}: {}", finding.what);
     }

@@ -4,10 +4,12 @@
 //! * `conf`: slurm.conf, and whether it and the site file mean the same nodes.
 //! * `files`: what SlurmUser must be able to run, to write and to keep.
 //! * `live`: what must answer now: scontrol, the ledger, each provider.
+//! * `times`: Slurm's timeouts against how long a provider's machines take.
 
 mod conf;
 mod files;
 mod live;
+mod times;
 
 use std::path::{Path, PathBuf};
 

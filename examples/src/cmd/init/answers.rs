@@ -83,7 +83,8 @@ pub(super) fn gather(args: &Args, config: Option<&Path>) -> Result<Answers, Fail
     let provider = question(
         args.provider.clone(),
         &what,
-        kinds.first().map(|k| (*k).to_owned()),
+        // The one whose whole site can be written here, where this build has it.
+        (kinds.iter().find(|k| **k == "local").or(kinds.first())).map(|k| (*k).to_owned()),
     )?;
     let state_dir = question(
         path(&args.state_dir),

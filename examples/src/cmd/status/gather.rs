@@ -164,7 +164,7 @@ async fn list(setup: &Setup, ledger: Option<&Ledger>) -> Vec<(String, Result<Lis
                     dry_run: false,
                     buckets: Arc::clone(buckets),
                     clock: Clock::system(),
-                    name: p.name.clone(),
+                    kind: p.kind.clone(),
                     retry: RetryOptions::default(),
                 },
             ),

@@ -168,6 +168,13 @@ fn one_holds_the_lease_until_it_lets_go() {
     assert!(first.start_ticks > 0 && !first.boot_id.is_empty());
     assert_eq!(first.since_ms, second.since_ms);
     assert!(second.heartbeat_ms >= first.heartbeat_ms);
+    // With the file, the right to act is gone: somebody may have taken it anew.
+    std::fs::remove_file(lease.path()).unwrap();
+    assert_eq!(l.heartbeat(&lease).unwrap_err().kind(), LedgerErrorKind::Io);
+    let anew = Lease::try_acquire(dir.path()).unwrap().unwrap();
+    assert!(l.heartbeat(&lease).is_err());
+    l.heartbeat(&anew).unwrap();
+    drop(anew);
     drop(lease);
     assert!(!Lease::is_held(dir.path()));
     assert!(Lease::try_acquire(dir.path()).unwrap().is_some());

@@ -169,7 +169,8 @@ impl World {
     }
 
     fn permitted(&self, asked: &Asked, low: &[&str], principal: &str) -> Result<(), Answer> {
-        let Some(at) = low.iter().position(|part| *part == "providers") else {
+        // The last: what is asked of a resource is the asked one's business.
+        let Some(at) = low.iter().rposition(|part| *part == "providers") else {
             return Ok(());
         };
         let over_subscription = low.get(2) != Some(&"resourcegroups");
@@ -192,7 +193,11 @@ impl World {
             .forbidden
             .iter()
             .any(|(prefix, only)| action.starts_with(prefix) && (over_subscription || !only));
-        if !barred {
+        let outside = self.granted.as_ref().is_some_and(|all| {
+            !all.iter()
+                .any(|(one, everywhere)| *one == action && (*everywhere || !over_subscription))
+        });
+        if !barred && !outside {
             return Ok(());
         }
         Err(Answer::error(

@@ -41,7 +41,7 @@ const SIZES: [Size; 9] = [
 ];
 
 /// Images: publisher, offer, sku, versions from old to new.
-const IMAGES: [(&str, &str, &str, &[&str]); 4] = [
+const IMAGES: [(&str, &str, &str, &[&str]); 5] = [
     (
         "almalinux",
         "almalinux-hpc",
@@ -66,7 +66,11 @@ const IMAGES: [(&str, &str, &str, &[&str]); 4] = [
         "22_04-lts-gen2",
         &["22.04.202501010", "22.04.202601010"],
     ),
+    (SELLER, "rocky-9", "rocky-9-gen2", &["9.5.20250101"]),
 ];
+
+/// Whose images are sold under a plan, if only for nothing.
+const SELLER: &str = "resf";
 
 const SPOT: &str = "lowPriorityCores";
 
@@ -288,15 +292,17 @@ impl World {
                             format!("Artifact: VMImage was not found. Version '{version}'."),
                         ));
                     }
-                    return Ok(Answer::json(
-                        200,
-                        json!({
-                            "location": self.settings.location, "name": version,
-                            "id": asked.path,
-                            "properties": {"hyperVGeneration": "V2", "architecture": "x64", "dataDiskImages": [],
-                                "osDiskImage": {"operatingSystem": "Linux"}, "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": false}},
-                        }),
-                    ));
+                    let mut view = json!({
+                        "location": self.settings.location, "name": version,
+                        "id": asked.path,
+                        "properties": {"hyperVGeneration": "V2", "architecture": "x64", "dataDiskImages": [],
+                            "osDiskImage": {"operatingSystem": "Linux"}, "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": false}},
+                    });
+                    if p.eq_ignore_ascii_case(SELLER) {
+                        view["properties"]["plan"] =
+                            json!({"name": s, "publisher": p, "product": o});
+                    }
+                    return Ok(Answer::json(200, view));
                 }
                 if asked
                     .parameter("$orderby")

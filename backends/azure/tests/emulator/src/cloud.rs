@@ -85,6 +85,7 @@ impl Cloud {
             world.faults.clear();
             world.full.clear();
             world.forbidden.clear();
+            world.granted = None;
         });
     }
 
@@ -101,6 +102,17 @@ impl Cloud {
     pub fn forbid(&self, action: &str, over_subscription: bool) {
         let entry = (action.to_lowercase(), over_subscription);
         self.with(|world| world.forbidden.push(entry));
+    }
+
+    /// Refuses every action but these, as roles do: some on the resource group,
+    /// some on the subscription and so on the group too.
+    pub fn permit_only(&self, on_group: &[String], on_subscription: &[String]) {
+        let on = |all: &[String], everywhere| {
+            let all = all.iter().map(|action| (action.to_lowercase(), everywhere));
+            all.collect::<Vec<_>>()
+        };
+        let all = [on(on_group, false), on(on_subscription, true)].concat();
+        self.with(|world| world.granted = Some(all));
     }
 
     /// A fresh token for Resource Manager, for the first service principal:

@@ -28,6 +28,7 @@ mod addresses;
 mod admission;
 mod books;
 mod buckets;
+mod by_hand;
 mod catalogue;
 mod clock;
 mod cloud;
@@ -54,3 +55,7 @@ pub use cloud::{Cloud, PowerHook};
 pub use faults::{Act, Debris, Fault};
 pub use server::Emulator;
 pub use settings::{Settings, Timings};
+
+/// A name that no resolver knows and the server's certificate is good for: a
+/// test's proxy takes it to the emulator's port.
+pub const PROXIED_HOST: &str = "management.emulator.test";

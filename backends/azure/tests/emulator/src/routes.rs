@@ -124,8 +124,9 @@ impl World {
             }
             (_, [_, _, "resourcegroups", ..]) if low.len() <= 4 => self.groups_route(asked, low),
             ("GET", [.., "microsoft.authorization", "permissions"]) => {
-                let barred: Vec<&String> =
-                    self.forbidden.iter().map(|(action, _)| action).collect();
+                // Those that are refused over the subscription alone say nothing here.
+                let barred = self.forbidden.iter().filter(|(_, only)| !only);
+                let barred: Vec<String> = barred.map(|(action, _)| format!("{action}*")).collect();
                 listed(
                     vec![
                         json!({"actions": ["*"], "notActions": barred, "dataActions": [], "notDataActions": []}),

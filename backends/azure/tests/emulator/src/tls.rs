@@ -23,8 +23,9 @@ pub(crate) fn authority() -> io::Result<(String, TlsAcceptor)> {
     let ca_key = KeyPair::generate().map_err(wrong)?;
     let ca_pem = ca.self_signed(&ca_key).map_err(wrong)?.pem();
 
-    let mut server =
-        CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).map_err(wrong)?;
+    // The last is for clients behind a proxy: to this machine they would go directly.
+    let names = ["localhost", "127.0.0.1", crate::PROXIED_HOST];
+    let mut server = CertificateParams::new(names.map(str::to_owned).to_vec()).map_err(wrong)?;
     server
         .distinguished_name
         .push(rcgen::DnType::CommonName, "localhost");

@@ -146,6 +146,8 @@ pub(crate) struct World {
     pub(crate) full: Vec<(String, Option<String>)>,
     /// Actions that are refused, by prefix; true: over the subscription only.
     pub(crate) forbidden: Vec<(String, bool)>,
+    /// All that is permitted, if that is limited, and whether over the subscription too.
+    pub(crate) granted: Option<Vec<(String, bool)>>,
     /// Tokens: principal, audience, good until.
     pub(crate) tokens: HashMap<String, (String, String, Duration)>,
     pub(crate) books: Books,
@@ -176,6 +178,7 @@ impl World {
             faults: Vec::new(),
             full: Vec::new(),
             forbidden: Vec::new(),
+            granted: None,
             tokens: HashMap::new(),
             books: Books::default(),
             news: Vec::new(),

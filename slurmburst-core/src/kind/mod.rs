@@ -1,14 +1,23 @@
 //! [`ProviderKind`]: how a `kind = "..."` of the site file becomes a provider.
+//!
+//! * `operator`: [`Operator`], what a person may ask of a provider.
+//! * `answers`: what it answers with.
+//! * `finding`: what a check finds.
+
+mod answers;
+mod finding;
+mod operator;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use crate::config::{ConfigError, ConfigTable};
 use crate::error::Result;
-use crate::hostlist::NodeName;
 use crate::provider::{CloudProvider, Lifecycle, Template};
+
+pub use answers::{Image, ImageFilter, MachineInfo, Quota, Usual, Whose};
+pub use finding::{Finding, Level};
+pub use operator::{Action, Operator};
 
 /// Makes providers and templates from the site file. The facade's `kinds()`
 /// lists ours; a third party adds its own to that list.
@@ -76,78 +85,4 @@ impl Surroundings {
             state_dir: state_dir.into(),
         }
     }
-}
-
-/// What a person wants of a provider and slurmctld does not.
-#[async_trait]
-pub trait Operator: Send + Sync {
-    /// Whether this provider would work for these nodes: credential,
-    /// permissions, network, image, size, quota. Every finding with its fix.
-    async fn check(&self, nodes: &[NodeName]) -> Vec<Finding>;
-}
-
-/// One result of a check.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// What was looked at, in a few words.
-    pub what: String,
-    /// What was found.
-    pub found: String,
-    /// What to do about it; a command where one does it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
-}
-
-impl Finding {
-    /// All is well.
-    pub fn ok(what: impl Into<String>, found: impl Into<String>) -> Finding {
-        Finding {
-            level: Level::Ok,
-            what: what.into(),
-            found: found.into(),
-            fix: None,
-        }
-    }
-
-    /// It works, but.
-    pub fn warning(
-        what: impl Into<String>,
-        found: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Finding {
-        Finding {
-            level: Level::Warning,
-            what: what.into(),
-            found: found.into(),
-            fix: Some(fix.into()),
-        }
-    }
-
-    /// It will not work.
-    pub fn error(
-        what: impl Into<String>,
-        found: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Finding {
-        Finding {
-            level: Level::Error,
-            what: what.into(),
-            found: found.into(),
-            fix: Some(fix.into()),
-        }
-    }
-}
-
-/// How bad a [`Finding`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// It works, but.
-    Warning,
-    /// It will not work.
-    Error,
 }
