@@ -104,7 +104,7 @@ nextest() {
 }
 
 readonly REAL='package(slurmburst-tests)'
-readonly AZURE='package(slurmburst-azure) or package(slurmburst-azure-emulator) or test(~azure)'
+readonly AZURE='package(slurmburst-azure) or package(slurmburst-azure-emulator) or test(~azure) or binary(~azure)'
 # They mostly sleep: more of them than there are cores.
 readonly SIDE_BY_SIDE=(--test-threads 6)
 
@@ -307,11 +307,11 @@ stage build 600 build_tests
 stage programs 240 tests/build-programs.sh
 eval "$(grep '^export SLURMBURST_' "$logs/programs.log")"
 if have_nextest; then
-  stage tests 240 nextest "not $REAL"
+  stage tests 480 nextest "not $REAL"
   if full; then
     stage real-slurm 900 nextest "$REAL" "${SIDE_BY_SIDE[@]}"
   else
-    stage real-slurm 300 nextest "$REAL and not test(newer)" "${SIDE_BY_SIDE[@]}"
+    stage real-slurm 400 nextest "$REAL and not test(newer)" "${SIDE_BY_SIDE[@]}"
   fi
 elif full; then
   stage tests 1500 plain_tests

@@ -25,10 +25,8 @@ fn fake_site(dir: &Path, hostlist: &str, top: &str, keys: &str) -> String {
 
 /// Every recorded resume file of every version; none, and said aloud, where they are not at hand.
 fn samples() -> Vec<PathBuf> {
-    let shared = std::env::var_os("SLURMBURST_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
+    let shared = std::env::var_os("SLURMBURST_SHARED")
+        .map_or_else(|| PathBuf::from("../../shared"), PathBuf::from);
     let folder = shared.join("slurm/samples");
     let Ok(entries) = fs::read_dir(&folder) else {
         println!(

@@ -1,14 +1,12 @@
 //! Recorded samples of real Slurms, for tests.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The files of the sample folders whose names begin with `prefix`. Says aloud
 /// that it skips when there are none at hand.
 pub(super) fn samples(prefix: &str) -> Option<Vec<PathBuf>> {
-    let shared = std::env::var_os("SLURMBURST_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        Into::into,
-    );
+    let shared = std::env::var_os("SLURMBURST_SHARED")
+        .map_or_else(|| PathBuf::from("../../shared"), Into::into);
     let folder = shared.join("slurm/samples");
     let Ok(entries) = std::fs::read_dir(&folder) else {
         println!(

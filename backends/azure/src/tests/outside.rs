@@ -21,7 +21,7 @@ use crate::template;
 
 fn shared(name: &str) -> Option<String> {
     let given = std::env::var_os("SLURMBURST_SHARED").map(PathBuf::from);
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
+    let beside = PathBuf::from("../../../shared");
     let path = given.unwrap_or(beside).join("clouds/azure").join(name);
     match fs::read_to_string(&path) {
         Ok(text) => Some(text),

@@ -23,9 +23,8 @@ async fn the_azure_cli_drives_the_emulator() {
     let azure = Emulator::start(settings, Clock::wall(100.0)).await.unwrap();
     let settings = azure.cloud().settings();
     let (client, secret) = settings.clients.first_key_value().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../az_flow.sh");
     let status = tokio::process::Command::new("bash")
-        .arg(script)
+        .arg("../az_flow.sh")
         .arg(Path::new(&venv).join("bin/az"))
         .env("ENDPOINT", azure.endpoint())
         .env("SUBSCRIPTION", settings.subscription())

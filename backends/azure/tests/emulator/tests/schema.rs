@@ -12,7 +12,7 @@ use slurmburst_azure_emulator::{Act, Fault, Settings};
 
 /// The published schemas, where this machine has them.
 fn schemas() -> Option<Value> {
-    let near = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../../shared");
+    let near = "../../../../../shared";
     let shared =
         std::env::var_os("SLURMBURST_SHARED").map_or_else(|| PathBuf::from(near), PathBuf::from);
     let file = shared.join("clouds/azure/response.schema.json");

@@ -18,9 +18,8 @@ async fn the_official_python_sdk_drives_the_emulator() {
         ..Settings::default()
     };
     let azure = Emulator::start(settings, Clock::wall(100.0)).await.unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk_flow.py");
     let status = tokio::process::Command::new(Path::new(&venv).join("bin/python"))
-        .arg(script)
+        .arg("../sdk_flow.py")
         .arg(azure.describe().to_string())
         .env("no_proxy", "localhost,127.0.0.1")
         .status()
