@@ -44,7 +44,7 @@ pub mod local {
 pub fn kinds() -> app::Kinds {
     let kinds: Vec<Arc<dyn kind::ProviderKind>> = vec![
         #[cfg(feature = "azure")]
-        Arc::new(slurmburst_azure::AzureKind),
+        Arc::new(slurmburst_azure::AzureKind::default()),
         #[cfg(feature = "local")]
         Arc::new(slurmburst_local::LocalKind),
         #[cfg(feature = "fake")]

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,12 +29,15 @@ use crate::api::{self, Paged, Unreadable};
 use crate::auth;
 use crate::config::AzureConfig;
 use crate::error::{Refused, refused, unreadable};
-use crate::pace::{Class, Pace};
+use crate::pace::{Class, Pace, is_of_one_machine};
 use crate::token::Held;
 use crate::unsent::unsent;
 
 const CONNECT: Duration = Duration::from_secs(15);
 const READ: Duration = Duration::from_secs(60);
+
+/// Compute lets one machine be changed four times a minute.
+const OWN_BUCKET: Duration = Duration::from_secs(15);
 
 /// More pages than any list has; a server that never ends must not keep us.
 const MOST_PAGES: u32 = 10_000;
@@ -83,6 +87,8 @@ struct Line {
     token: Arc<Held>,
     scope: String,
     pipeline: Pipeline,
+    /// Whether its credential was taken once.
+    is_taken: AtomicBool,
 }
 
 /// Resource Manager, as this provider is allowed to see it.
@@ -126,21 +132,29 @@ impl Client {
             // Not sent yet.
             Err(_) => return Err(too_late(ask.what).effect(Effect::None)),
         }
-        let sent = timeout_at(cx.deadline(), self.send(ask)).await;
+        let Ok(line) = timeout_at(cx.deadline(), self.ready(ask.what)).await else {
+            return Err(too_late(ask.what).effect(Effect::None));
+        };
+        let sent = timeout_at(cx.deadline(), self.send(line?, ask)).await;
         sent.unwrap_or_else(|_| Err(too_late(ask.what)))
     }
 
-    async fn send(&self, ask: &Ask<'_>) -> Result<Reply> {
-        let line = self.line().await?;
+    async fn send(&self, line: Arc<Line>, ask: &Ask<'_>) -> Result<Reply> {
         match self.send_once(&line, ask).await {
-            // The token ran out under way: Azure did nothing, and a new one will do.
-            Err(error) if error.cloud_code() == Some("ExpiredAuthenticationToken") => {
+            // The token has run out or was withdrawn: Azure did nothing, and a new
+            // one may do.
+            Err(error) if is_of_the_token(&error) => {
                 let mut held = self.line.write().await;
                 if held.as_ref().is_some_and(|l| Arc::ptr_eq(l, &line)) {
                     *held = None;
                 }
                 drop(held);
-                let fresh = self.line().await?;
+                // One that was never taken is the credential's fault.
+                let was_good = line.is_taken.load(Ordering::Relaxed);
+                if !was_good && error.cloud_code() != Some("ExpiredAuthenticationToken") {
+                    return Err(error);
+                }
+                let fresh = self.ready(ask.what).await?;
                 self.send_once(&fresh, ask).await
             }
             other => other,
@@ -148,8 +162,6 @@ impl Client {
     }
 
     async fn send_once(&self, line: &Line, ask: &Ask<'_>) -> Result<Reply> {
-        let renewed = line.token.renew(&line.scope).await;
-        renewed.map_err(|e| unsent(&self.config, ask.what, &e))?;
         let url = Url::parse(ask.url).map_err(|e| bad_url(ask.what, &e.to_string()))?;
         let mut request = Request::new(url, ask.method);
         request.insert_header("accept", "application/json");
@@ -179,6 +191,9 @@ impl Client {
         let retry_after = retry_after(&headers);
         let request_id = text(&headers, "x-ms-request-id");
         self.pace.heard(Class::of(ask.method), &headers);
+        if status != 401 {
+            line.is_taken.store(true, Ordering::Relaxed);
+        }
         let body = body.as_ref().to_vec();
         if !(200..300).contains(&status) {
             let with = Refused {
@@ -186,7 +201,12 @@ impl Client {
                 retry_after,
                 request_id: request_id.as_deref(),
             };
-            let error = refused(ask.what, &with, &api::fault(&body));
+            let fault = api::fault(&body);
+            let error = refused(ask.what, &with, &fault);
+            if error.kind() == ErrorKind::Throttled && is_of_one_machine(&headers) {
+                // The others need not wait.
+                return Err(own_bucket(ask.what, &error));
+            }
             if error.kind() == ErrorKind::Throttled {
                 self.pace.throttled(Class::of(ask.method), error.delay());
             }
@@ -277,6 +297,14 @@ impl Client {
         ))
     }
 
+    /// The way, with a good token at hand.
+    async fn ready(&self, what: &str) -> Result<Arc<Line>> {
+        let line = self.line().await?;
+        let renewed = line.token.renew(&line.scope).await;
+        renewed.map_err(|e| unsent(&self.config, what, &e))?;
+        Ok(line)
+    }
+
     async fn line(&self) -> Result<Arc<Line>> {
         if let Some(line) = self.line.read().await.as_ref() {
             return Ok(Arc::clone(line));
@@ -310,6 +338,7 @@ impl Client {
         let line = Arc::new(Line {
             token,
             scope,
+            is_taken: AtomicBool::new(false),
             pipeline: Pipeline::new(name, version, options, Vec::new(), vec![bearer], None),
         });
         *held = Some(Arc::clone(&line));
@@ -355,6 +384,28 @@ fn http_client(config: &AzureConfig) -> Result<reqwest::Client> {
     builder
         .build()
         .map_err(|e| invalid(format!("the HTTPS client cannot be made: {e}")))
+}
+
+/// Whether a request was refused for its token, and not for its sender.
+fn is_of_the_token(error: &Error) -> bool {
+    matches!(
+        error.cloud_code(),
+        Some(
+            "ExpiredAuthenticationToken"
+                | "InvalidAuthenticationToken"
+                | "AuthenticationFailed"
+                | "HTTP 401"
+        )
+    )
+}
+
+/// A machine is asked for too much of too often: nothing but it has to wait.
+fn own_bucket(what: &str, refusal: &Error) -> Error {
+    let text = format!("{what}: too many requests for this one machine");
+    Error::new(ErrorKind::Conflict, text)
+        .effect(Effect::None)
+        .code("TooManyRequests")
+        .retry_after(refusal.delay().unwrap_or(OWN_BUCKET))
 }
 
 fn too_late(what: &str) -> Error {

@@ -136,7 +136,18 @@ impl AzureProvider {
             .as_ref()
             .and_then(|all| all.get(&vm.id.to_ascii_lowercase()));
         match status.map_or(Power::Unknown, |s| s.power) {
-            Power::Deallocated => return Ok(Outcome::AlreadyDone),
+            // The list lags behind a start that was accepted just now. Once more
+            // does no harm.
+            Power::Deallocated
+                if matches!(
+                    vm.provisioning,
+                    Provisioning::Succeeded | Provisioning::Failed
+                ) && !self
+                    .view
+                    .is_touched_within(node, self.config.consistency_window) =>
+            {
+                return Ok(Outcome::AlreadyDone);
+            }
             Power::Deallocating => return Ok(self.accepted(node, Op::Deallocate, id, None)),
             _ => {}
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use slurmburst_core::error::{Advice, Effect, Error, ErrorKind};
+use slurmburst_core::provider::INSTANCE_GONE;
 
 use crate::api::{Fault, Unreadable};
 
@@ -11,6 +12,9 @@ pub(crate) const NIC_RESERVED: Duration = Duration::from_secs(180);
 
 /// The code of a NIC that waits for the VM that it was made for.
 pub(crate) const NIC_RESERVED_CODE: &str = "NicReservedForAnotherVm";
+
+/// Our own word for what was accepted and did not happen.
+pub(crate) const OPERATION_LOST: &str = "OperationLost";
 
 /// What came with a refusal beside its body.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +57,22 @@ pub(crate) fn failed(what: &str, fault: &Fault) -> Error {
     Error::new(kind, sentence(what, 0, fault, hint))
         .effect(Effect::None)
         .code(code)
+}
+
+/// The same of a create or a start. What would be tried again as a refusal closes
+/// this attempt and counts against no placement: once what it left is gone, the
+/// node is placed anew, until its deadline.
+pub(crate) fn failed_up(what: &str, fault: &Fault) -> Error {
+    let (kind, code, hint) = kind_of(409, fault);
+    let advice = Error::new(kind, "").effect(Effect::None).advice();
+    let lost = code == OPERATION_LOST;
+    if !(matches!(advice, Advice::Retry(_)) && (known(code).is_some() || lost)) {
+        return failed(what, fault);
+    }
+    let text = format!("{} ({code}); tried again", sentence(what, 0, fault, hint));
+    Error::new(ErrorKind::NotFound, text)
+        .effect(Effect::None)
+        .code(INSTANCE_GONE)
 }
 
 /// A body that cannot be read: the request may have acted.
@@ -160,9 +180,14 @@ fn known(code: &str) -> Option<(ErrorKind, &'static str)> {
         "AuthorizationFailed" | "LinkedAuthorizationFailed" | "AuthorizationPermissionMismatch" => {
             (ErrorKind::Auth, ROLE)
         }
-        "ReadOnlyDisabledSubscription" | "SubscriptionNotRegistered" => (
+        "ReadOnlyDisabledSubscription" => (ErrorKind::Auth, "the subscription is disabled"),
+        "SubscriptionNotRegistered" | "MissingSubscriptionRegistration" => (
             ErrorKind::Auth,
-            "the subscription is disabled or not registered for this",
+            "register the subscription: az provider register --namespace Microsoft.Compute, and Microsoft.Network",
+        ),
+        "ScopeLocked" => (
+            ErrorKind::Auth,
+            "a lock is on the resource group or above it: az lock list; take it off",
         ),
 
         // Of the site file, not of a node: never "there is no such machine".
@@ -179,6 +204,7 @@ fn known(code: &str) -> Option<(ErrorKind, &'static str)> {
         | "InvalidRequestContent"
         | "InvalidRequestFormat"
         | "InvalidResourceReference"
+        | "InvalidResourceLocation"
         | "LinkedInvalidPropertyId"
         | "ImageNotFound"
         | "PlatformImageNotFound"

@@ -1,6 +1,7 @@
 //! [`AzureKind`]: `kind = "azure"`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use slurmburst_core::config::{ConfigError, ConfigTable};
 use slurmburst_core::kind::{Operator, ProviderKind, Surroundings};
@@ -12,8 +13,19 @@ use crate::provider::AzureProvider;
 use crate::template;
 
 /// `kind = "azure"`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AzureKind;
+#[derive(Debug, Clone, Default)]
+pub struct AzureKind {
+    /// Whether a placement has `public_ip`: what only that needs is asked for only then.
+    public_ips: Arc<AtomicBool>,
+}
+
+impl AzureKind {
+    /// The provider, told what the templates that this kind reads need of it.
+    pub fn of_this_site(&self, mut provider: AzureProvider) -> AzureProvider {
+        provider.public_ips = Arc::clone(&self.public_ips);
+        provider
+    }
+}
 
 impl ProviderKind for AzureKind {
     fn name(&self) -> &'static str {
@@ -25,9 +37,8 @@ impl ProviderKind for AzureKind {
         config: &ConfigTable,
         around: &Surroundings,
     ) -> Result<Arc<dyn CloudProvider>, ConfigError> {
-        Ok(Arc::new(AzureProvider::new(AzureConfig::read(
-            config, around,
-        )?)))
+        let provider = AzureProvider::new(AzureConfig::read(config, around)?);
+        Ok(Arc::new(self.of_this_site(provider)))
     }
 
     fn template(
@@ -35,7 +46,11 @@ impl ProviderKind for AzureKind {
         config: &ConfigTable,
         lifecycle: Lifecycle,
     ) -> Result<Template, ConfigError> {
-        template::read(config, lifecycle)
+        let template = template::read(config, lifecycle)?;
+        if config.bool("public_ip")? == Some(true) {
+            self.public_ips.store(true, Ordering::Relaxed);
+        }
+        Ok(template)
     }
 
     fn operator(
@@ -43,7 +58,7 @@ impl ProviderKind for AzureKind {
         config: &ConfigTable,
         around: &Surroundings,
     ) -> Result<Option<Arc<dyn Operator>>, ConfigError> {
-        let provider = AzureProvider::new(AzureConfig::read(config, around)?);
+        let provider = self.of_this_site(AzureProvider::new(AzureConfig::read(config, around)?));
         Ok(Some(Arc::new(AzureOperator::new(
             provider,
             &around.cluster_id,

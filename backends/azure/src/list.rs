@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use slurmburst_core::error::{Error, ErrorKind, Result};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::provider::{Context, Gap, Instance, InstanceState, Leftover, Listing, Owner};
 use tokio::time::timeout_at;
 
-use crate::api::{Disk, Nic, Power, Provisioning, Status, Vm};
+use crate::api::{self, Disk, Nic, Power, Provisioning, PublicIp, Status, Vm};
 use crate::config::Match;
 use crate::names::{self, Part, Whose, tag, whose};
 use crate::provider::AzureProvider;
@@ -24,18 +25,18 @@ impl AzureProvider {
             )
         };
         let now = Since::now();
-        let four = async {
+        let all = async {
             tokio::try_join!(
                 // Without these nothing is known.
                 self.view.vms(cx, self.at(), now),
                 async { Ok(self.view.statuses(cx, self.at(), now).await) },
                 async { Ok(self.view.nics(cx, self.at(), now).await) },
                 async { Ok(View::disks(cx, self.at()).await) },
+                async { Ok(self.public_ips(cx).await) },
             )
         };
-        let (vms, statuses, nics, disks) = timeout_at(cx.deadline(), four)
-            .await
-            .map_err(|_| late())??;
+        let (vms, statuses, nics, disks, public_ips) =
+            timeout_at(cx.deadline(), all).await.map_err(|_| late())??;
         let mut listing = Listing::default();
         let ours: Vec<(&Vm, NodeName, Owner)> =
             vms.values().filter_map(|vm| self.ours(cx, vm)).collect();
@@ -88,8 +89,14 @@ impl AzureProvider {
             listing.gaps.extend(unless_refused("disks", error));
             Vec::new()
         });
+        let public_ips = public_ips.unwrap_or_else(|error| {
+            listing
+                .gaps
+                .extend(unless_refused("public addresses", error));
+            Vec::new()
+        });
         let taken: BTreeSet<String> = vms.keys().cloned().collect();
-        listing.leftovers = self.leftovers(cx, &taken, &loose_nics, &disks);
+        listing.leftovers = self.leftovers(cx, &taken, &loose_nics, &disks, &public_ips);
 
         for (vm, node, owner) in ours {
             let id = vm.id.to_ascii_lowercase();
@@ -113,6 +120,15 @@ impl AzureProvider {
         Ok(listing)
     }
 
+    /// The resource group's public addresses, where a placement makes some.
+    async fn public_ips(&self, cx: &Context) -> Result<Vec<PublicIp>> {
+        if !self.public_ips.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        let (url, what) = (self.addresses.public_ips(), "list the public addresses");
+        self.client.all(cx, what, &url, api::public_ips).await
+    }
+
     /// The node that a machine is, and how it is ours; nothing where it is not.
     pub(crate) fn ours<'a>(&self, cx: &Context, vm: &'a Vm) -> Option<(&'a Vm, NodeName, Owner)> {
         let owner = match whose(&vm.tags, cx.cluster_id()) {
@@ -134,13 +150,19 @@ impl AzureProvider {
         taken: &BTreeSet<String>,
         nics: &[Nic],
         disks: &[Disk],
+        public_ips: &[PublicIp],
     ) -> Vec<Leftover> {
         let nics = nics.iter().map(|n| (Part::Nic, "nic", &n.id, &n.name));
         let disks = disks
             .iter()
             .filter(|d| d.unattached)
             .map(|d| (Part::OsDisk, "disk", &d.id, &d.name));
+        let public_ips = public_ips
+            .iter()
+            .filter(|ip| !ip.is_held)
+            .map(|ip| (Part::PublicIp, "public-ip", &ip.id, &ip.name));
         nics.chain(disks)
+            .chain(public_ips)
             .filter_map(|(part, kind, id, name)| {
                 let (node, certain) = part.node(name, cx.cluster_id())?;
                 // A machine is there, or being made: they may be about to be joined.
@@ -203,6 +225,8 @@ pub(crate) fn state(provisioning: Provisioning, power: Power, owner: Owner) -> I
         (_, Power::Running) => InstanceState::Running,
         (_, Power::Stopping | Power::Deallocating) => InstanceState::Stopping,
         (_, Power::Stopped) => InstanceState::StoppedBilled,
+        // Something is under way, and may be a start.
+        (Provisioning::Updating, Power::Deallocated) => InstanceState::Unknown,
         (_, Power::Deallocated) => InstanceState::Stopped,
         (Provisioning::Succeeded | Provisioning::Updating, power)
             if created && !is_known(power) =>
@@ -231,6 +255,7 @@ mod tests {
             (V::Succeeded, P::Deallocated, Owner::Matched, S::Stopped),
             (V::Updating, P::Starting, Owner::Adopted, S::Starting),
             (V::Updating, P::Deallocating, Owner::Adopted, S::Stopping),
+            (V::Updating, P::Deallocated, Owner::Adopted, S::Unknown),
             (V::Deleting, P::Running, Owner::Created, S::Terminating),
             (V::Failed, P::Unknown, Owner::Created, S::Failed),
             (V::Failed, P::Running, Owner::Created, S::Running),

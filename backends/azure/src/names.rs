@@ -75,6 +75,7 @@ fn mark(cluster: &str) -> String {
 pub(crate) enum Part {
     Nic,
     OsDisk,
+    PublicIp,
 }
 
 impl Part {
@@ -82,6 +83,7 @@ impl Part {
         let word = match self {
             Part::Nic => "nic",
             Part::OsDisk => "os",
+            Part::PublicIp => "ip",
         };
         format!("-{word}-{}", mark(cluster))
     }
@@ -142,7 +144,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_parts_name_leads_back_to_its_node(node in "[a-zA-Z0-9][a-zA-Z0-9.-]{0,62}[a-z0-9]", cluster in "[a-z][a-z0-9-]{0,62}") {
-            for part in [Part::Nic, Part::OsDisk] {
+            for part in [Part::Nic, Part::OsDisk, Part::PublicIp] {
                 let name = part.name(&node, &cluster);
                 prop_assert!(name.len() <= 80);
                 let (found, exact) = part.node(&name, &cluster).unwrap();

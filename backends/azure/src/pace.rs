@@ -160,18 +160,10 @@ impl Pace {
             .into_iter()
             .filter_map(|name| text(headers, name)?.trim().parse::<u32>().ok())
             .min();
-        // Compute's own: `Microsoft.Compute/PutVMSubscriptionMaximum;1497,...`. Those of a
-        // single machine say nothing of the others.
-        let resource = text(headers, "x-ms-ratelimit-remaining-resource");
-        let resource = resource
-            .iter()
-            .flat_map(|all| all.split(','))
-            .filter_map(|one| {
-                let (name, left) = one.split_once(';')?;
-                let of_one = name.contains("Resource") || name.contains("Operation");
-                (!of_one).then(|| left.trim().parse::<u32>().ok())?
-            });
-        if let Some(least) = resource.chain(left).min() {
+        // Those of a single machine say nothing of the others.
+        let of_all = of_compute(headers).into_iter();
+        let of_all = of_all.filter_map(|(of_one, left)| (!of_one).then_some(left));
+        if let Some(least) = of_all.chain(left).min() {
             let (left, now) = (f64::from(least), Instant::now());
             self.with(class, |lane| lane.heard(left, now, class.rate()));
         }
@@ -187,6 +179,26 @@ impl Pace {
             lane.held = Some(lane.held.map_or(until, |t| t.max(until)));
         });
     }
+}
+
+/// What Compute says is left, and whether that is a single machine's own:
+/// `Microsoft.Compute/UpdateVMSubscriptionMaximum;1497,Microsoft.Compute/UpdateVMResource;1`.
+fn of_compute(headers: &Headers) -> Vec<(bool, u32)> {
+    let all = text(headers, "x-ms-ratelimit-remaining-resource").unwrap_or_default();
+    let each = all.split(',').filter_map(|one| {
+        let (name, left) = one.split_once(';')?;
+        let of_one = name.contains("Resource") || name.contains("Operation");
+        Some((of_one, left.trim().parse().ok()?))
+    });
+    each.collect()
+}
+
+/// Whether a refusal for too many requests is for those of a single machine.
+pub(crate) fn is_of_one_machine(headers: &Headers) -> bool {
+    let mut used_up = of_compute(headers)
+        .into_iter()
+        .filter(|(_, left)| *left == 0);
+    used_up.next().is_some_and(|(of_one, _)| of_one) && used_up.all(|(of_one, _)| of_one)
 }
 
 #[cfg(test)]
@@ -276,6 +288,15 @@ mod tests {
         let name = "x-ms-ratelimit-remaining-resource";
         let value = "Microsoft.Compute/UpdateVMSubscriptionMaximum;1497,Microsoft.Compute/UpdateVMResource;1";
         pace.heard(Class::Write, &headers(&[(name, value)]));
+        let refused = |value: &'static str| is_of_one_machine(&headers(&[(name, value)]));
+        assert!(!refused(value), "one is left");
+        assert!(refused(
+            "Microsoft.Compute/UpdateVMSubscriptionMaximum;7,Microsoft.Compute/UpdateVMResource;0"
+        ));
+        assert!(!refused(
+            "Microsoft.Compute/UpdateVMSubscriptionMaximum;0,Microsoft.Compute/UpdateVMResource;0"
+        ));
+        assert!(!is_of_one_machine(&headers(&[])));
         let left = || pace.with(Class::Write, |lane| lane.left.map(|(left, _)| left));
         assert_eq!(left(), Some(1_497.0));
         pace.heard(

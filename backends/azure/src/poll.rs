@@ -7,11 +7,11 @@ use futures::future::join_all;
 use slurmburst_core::error::{Effect, Error, ErrorKind, Result};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::outcome::{Machine, Outcome, Outcomes};
-use slurmburst_core::provider::{Context, Pending};
+use slurmburst_core::provider::{Context, Direction, Pending};
 use tokio::time::timeout_at;
 
 use crate::api::{self, Fault, Operation, Power, Provisioning, Status, Vm};
-use crate::error::failed;
+use crate::error::{OPERATION_LOST, failed, failed_up};
 use crate::provider::{AzureProvider, Handle, Op};
 use crate::up::{instance_gone, why_failed};
 use crate::view::{self, Since};
@@ -155,16 +155,32 @@ impl AzureProvider {
                 };
                 let what = format!("ask how {name} is coming on");
                 match self.client.get(cx, &what, url, api::operation).await {
-                    Ok(Operation::Failed(fault)) => Err(failed(&doing(handle.op, name), &fault)),
+                    Ok(Operation::Failed(fault)) => Err(ended(handle.op, name, &fault)),
                     Ok(Operation::Running) => again(self.config.poll_interval.max(OPERATION)),
                     // The listing lags, or somebody has undone it since.
-                    Ok(Operation::Succeeded) if vm.is_none() => Err(instance_gone(name)),
-                    Ok(Operation::Succeeded) => match (handle.op, vm.map(|v| v.provisioning)) {
-                        (Op::Create, Some(Provisioning::Failed)) => {
-                            Err(self.unexplained(cx, handle.op, name, vm).await)
+                    Ok(Operation::Succeeded) => {
+                        let Some(vm) = vm else {
+                            return Err(instance_gone(name));
+                        };
+                        let is_undone = match handle.op {
+                            Op::Create => vm.provisioning == Provisioning::Failed,
+                            Op::Delete => false,
+                            // The machine itself knows; where it says what it
+                            // should, the next listing will.
+                            Op::Start | Op::Deallocate => {
+                                let power = self.view.ask(cx, self.at(), vm).await?.power;
+                                view::is_known(power)
+                                    && matches!(
+                                        seen(handle.op, name, Some(vm), power),
+                                        Seen::Ask(_)
+                                    )
+                            }
+                        };
+                        match is_undone {
+                            true => Err(self.unexplained(cx, handle.op, name, Some(vm)).await),
+                            false => again(self.config.poll_interval.max(OPERATION)),
                         }
-                        _ => again(self.config.poll_interval.max(OPERATION)),
-                    },
+                    }
                     // Azure forgets operations after some days, and they belong
                     // to the subscription, which may not be ours to read.
                     Err(error)
@@ -192,11 +208,11 @@ impl AzureProvider {
             return why_failed(name, &vm);
         }
         let fault = Fault {
-            code: "OperationLost".to_owned(),
+            code: OPERATION_LOST.to_owned(),
             message: "it was accepted and did not happen".to_owned(),
             details: Vec::new(),
         };
-        failed(&doing(op, name), &fault)
+        ended(op, name, &fault)
     }
 
     /// A machine's address, if it can be had: a node is up without it.
@@ -213,6 +229,14 @@ impl AzureProvider {
         nics.iter()
             .find(|n| n.vm.as_ref().is_some_and(on_it) && n.address.is_some())?
             .address
+    }
+}
+
+/// Why an operation has failed.
+fn ended(op: Op, name: &str, fault: &Fault) -> Error {
+    match op.direction() {
+        Direction::Up => failed_up(&doing(op, name), fault),
+        Direction::Down => failed(&doing(op, name), fault),
     }
 }
 

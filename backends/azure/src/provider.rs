@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +44,8 @@ pub struct AzureProvider {
     pub(crate) view: View,
     /// The newest version of each marketplace image, looked up once.
     pub(crate) newest: tokio::sync::Mutex<HashMap<[String; 3], String>>,
+    /// Whether there may be public addresses of ours.
+    pub(crate) public_ips: Arc<AtomicBool>,
     capabilities: Capabilities,
 }
 
@@ -97,6 +100,7 @@ impl AzureProvider {
             client: Client::new(Arc::clone(&config), given),
             view: View::new(config.poll_interval),
             newest: tokio::sync::Mutex::default(),
+            public_ips: Arc::default(),
             config,
         }
     }

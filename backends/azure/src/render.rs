@@ -310,6 +310,17 @@ pub(crate) fn bodies(
         .pointer_mut("/networkInterfaceConfigurations/0")
         .and_then(Value::as_object_mut)
         .ok_or_else(broken)?;
+    // One name for one address in the whole resource group.
+    for public in inline
+        .get_mut("properties")
+        .and_then(|p| p.get_mut("ipConfigurations"))
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter_map(|ip| ip.pointer_mut("/properties/publicIPAddressConfiguration/name"))
+    {
+        *public = json!(Part::PublicIp.name(name, cluster));
+    }
     let Some(fixed) = &request.private_ip else {
         inline.insert("name".to_owned(), json!(nic_name));
         return Ok(Bodies { nic: None, vm });

@@ -205,9 +205,34 @@ fn shape(table: &ConfigTable, market: Market) -> Result<Shape, ConfigError> {
         },
         max_lifetime_s: table.duration("max_lifetime")?.map(|d| d.as_secs()),
         extra: match table.table("extra")? {
-            Some(extra) => object(extra),
+            Some(extra) => {
+                let extra = object(extra);
+                if let Some(key) = secret_in(&extra) {
+                    let message = format!(
+                        "{key} is not taken: what is here is kept in the ledger; log in by ssh_public_key_files, and put files into custom_data_file"
+                    );
+                    return Err(table.error("extra", message));
+                }
+                extra
+            }
             None => Map::new(),
         },
+    })
+}
+
+/// A key whose value is, or may hold, a secret.
+fn secret_in(table: &Map<String, Value>) -> Option<&str> {
+    const SECRET: [&str; 3] = ["adminPassword", "customData", "protectedSettings"];
+    table.iter().find_map(|(key, value)| {
+        let inside = || match value {
+            Value::Object(table) => secret_in(table),
+            Value::Array(all) => all.iter().filter_map(Value::as_object).find_map(secret_in),
+            _ => None,
+        };
+        match SECRET.iter().any(|s| s.eq_ignore_ascii_case(key)) {
+            true => Some(key.as_str()),
+            false => inside(),
+        }
     })
 }
 

@@ -75,6 +75,8 @@ impl AzureProvider {
             "disk" => {
                 ours(Part::OsDisk, self.addresses.disk_id("x")).map(|n| self.addresses.disk(&n))
             }
+            "public-ip" => ours(Part::PublicIp, self.addresses.public_ip_id("x"))
+                .map(|n| self.addresses.public_ip(&n)),
             _ => None,
         };
         // Nothing of ours has such an id, so nothing of ours is left there.

@@ -12,14 +12,16 @@ use azure_core::time::{Duration, OffsetDateTime};
 
 use crate::auth::refuse;
 
-/// A token that ends sooner is renewed.
+/// A token is renewed so long before it ends, or in the middle of its life if
+/// that is shorter.
 const SOON: Duration = Duration::minutes(5);
 
 /// A credential with the token that it gave last.
 #[derive(Debug)]
 pub(crate) struct Held {
     credential: Arc<dyn TokenCredential>,
-    token: Mutex<Option<AccessToken>>,
+    /// And until when it is good.
+    token: Mutex<Option<(AccessToken, OffsetDateTime)>>,
     /// Held by whoever asks for a new one.
     asking: tokio::sync::Mutex<()>,
 }
@@ -33,13 +35,13 @@ impl Held {
         }
     }
 
-    fn token(&self) -> MutexGuard<'_, Option<AccessToken>> {
+    fn token(&self) -> MutexGuard<'_, Option<(AccessToken, OffsetDateTime)>> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_good(&self) -> bool {
-        let soon = OffsetDateTime::now_utc() + SOON;
-        self.token().as_ref().is_some_and(|t| t.expires_on > soon)
+        let now = OffsetDateTime::now_utc();
+        self.token().as_ref().is_some_and(|(_, until)| *until > now)
     }
 
     /// Sees to it that a good token is at hand.
@@ -49,8 +51,22 @@ impl Held {
         }
         let _asking = self.asking.lock().await;
         if !self.is_good() {
-            let fresh = self.credential.get_token(&[scope], None).await?;
-            *self.token() = Some(fresh);
+            let now = OffsetDateTime::now_utc();
+            let fresh = self.credential.get_token(&[scope], None).await;
+            match fresh {
+                Ok(fresh) => {
+                    let life = (fresh.expires_on - now).max(Duration::ZERO);
+                    let until = fresh.expires_on - SOON.min(life / 2);
+                    *self.token() = Some((fresh, until));
+                }
+                // Until it ends the old one will do.
+                Err(_)
+                    if self
+                        .token()
+                        .as_ref()
+                        .is_some_and(|(t, _)| t.expires_on > now) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -65,7 +81,9 @@ impl TokenCredential for Held {
         _options: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
         let token = self.token().clone();
-        token.ok_or_else(|| refuse("no token is at hand".to_owned()))
+        token
+            .map(|(token, _)| token)
+            .ok_or_else(|| refuse("no token is at hand".to_owned()))
     }
 }
 

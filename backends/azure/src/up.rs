@@ -6,15 +6,16 @@ use std::time::Duration;
 use azure_core::http::Method;
 use futures::future::join_all;
 use serde_json::json;
-use slurmburst_core::error::{Error, ErrorKind, Result};
+use slurmburst_core::error::{Advice, Effect, Error, ErrorKind, Result};
 use slurmburst_core::hostlist::NodeName;
 use slurmburst_core::outcome::{Outcome, Outcomes};
 use slurmburst_core::provider::{Call, CallNode, Context, INSTANCE_GONE, Lifecycle, Owner};
+use tokio::time::timeout_at;
 
 use crate::api::{self, Fault, Power, Provisioning, Vm};
 use crate::client::Ask;
 use crate::config::Match;
-use crate::error::{NIC_RESERVED, NIC_RESERVED_CODE, failed, unreadable};
+use crate::error::{NIC_RESERVED, NIC_RESERVED_CODE, failed_up, unreadable};
 use crate::names::{self, Whose, tag, whose};
 use crate::provider::{AzureProvider, Op};
 use crate::render::{self, Request};
@@ -48,7 +49,9 @@ impl AzureProvider {
         names::check_node(&node.name)?;
         let name = node.name.as_str();
         let mut request = render::stored(call)?;
-        self.look_up_newest(cx, &mut request).await?;
+        // What is only read has made nothing.
+        let newest = self.look_up_newest(cx, &mut request).await;
+        newest.map_err(|e| e.effect(Effect::None))?;
         let custom_data = custom_data(&request)?;
         let bodies = render::bodies(
             &self.addresses,
@@ -89,9 +92,35 @@ impl AzureProvider {
                 None if error.kind() == ErrorKind::Conflict => {
                     self.there_already(cx, call, node, error).await
                 }
+                None if bodies.nic.is_some() => self.without_its_nic(cx, name, error).await,
                 None => Err(error),
             },
         }
+    }
+
+    /// Its NIC was made for it, and it cannot be made. The next placement, in
+    /// another region perhaps, needs one of the same name.
+    async fn without_its_nic(&self, cx: &Context, name: &str, refusal: Error) -> Result<Outcome> {
+        let nic = names::Part::Nic.name(name, cx.cluster_id());
+        // That of an old machine, which has gone along with it.
+        if refusal.cloud_code() == Some("InvalidResourceReference")
+            && refusal.message().contains(&nic)
+        {
+            return Ok(Outcome::Waiting {
+                why: "the network interface of the old machine has gone with it".into(),
+                retry_after: DYING,
+            });
+        }
+        if matches!(refusal.advice(), Advice::Elsewhere | Advice::Never) {
+            let what = format!("delete the network interface made for {name}");
+            let url = self.addresses.nic(&nic);
+            // Where this fails, reconcile finds it.
+            let _ = self
+                .client
+                .ask(cx, &Ask::new(&what, Method::Delete, &url))
+                .await;
+        }
+        Err(refusal)
     }
 
     /// There is a machine of this name: the one that this very call made, an
@@ -164,7 +193,8 @@ impl AzureProvider {
     async fn start(&self, cx: &Context, node: &CallNode) -> Result<Outcome> {
         let name = node.name.as_str();
         let since = self.view.since(std::iter::once(&node.name));
-        let vms = self.view.vms(cx, self.at(), since).await?;
+        let vms = self.view.vms(cx, self.at(), since).await;
+        let vms = vms.map_err(|e| e.effect(Effect::None))?;
         let Some(vm) = vms.get(&name.to_ascii_lowercase()) else {
             let text = format!(
                 "there is no VM {name} in resource group {}: make it, or correct the hostlist",
@@ -189,7 +219,8 @@ impl AzureProvider {
         if vm.provisioning == Provisioning::Deleting {
             return Err(taken(name, "is being deleted, by somebody else"));
         }
-        let statuses = self.view.statuses(cx, self.at(), since).await?;
+        let statuses = self.view.statuses(cx, self.at(), since).await;
+        let statuses = statuses.map_err(|e| e.effect(Effect::None))?;
         let status = statuses
             .as_ref()
             .and_then(|all| all.get(&vm.id.to_ascii_lowercase()));
@@ -227,7 +258,11 @@ impl AzureProvider {
         let Some(urn) = &request.newest else {
             return Ok(());
         };
-        let mut known = self.newest.lock().await;
+        // Whoever asks may have more time than we do.
+        let Ok(mut known) = timeout_at(cx.deadline(), self.newest.lock()).await else {
+            let text = "the newest version of the image was not there at the deadline";
+            return Err(Error::new(ErrorKind::Timeout, text));
+        };
         if !known.contains_key(urn) {
             let [publisher, offer, sku] = urn;
             let location = request.vm.get("location").and_then(|l| l.as_str());
@@ -291,7 +326,7 @@ pub(crate) fn why_failed(name: &str, vm: &Vm) -> Error {
             "Azure does not say why".to_owned(),
         )
     });
-    failed(
+    failed_up(
         &format!("create {name}"),
         &Fault {
             code,

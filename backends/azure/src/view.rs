@@ -90,7 +90,8 @@ pub(crate) struct View {
     refused: Mutex<Option<Instant>>,
     /// By lower-case id: what was asked for by itself, and when.
     asked: Mutex<HashMap<String, (Instant, Status)>>,
-    touched: Mutex<HashMap<NodeName, Instant>>,
+    /// By lower-case name: what was done to a machine, and when.
+    touched: Mutex<HashMap<String, Instant>>,
 }
 
 async fn shared<T>(
@@ -137,14 +138,24 @@ impl View {
     /// Something was done to the node.
     pub(crate) fn touch(&self, node: &NodeName) {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        touched.insert(node.clone(), Instant::now());
+        touched.insert(node.as_str().to_ascii_lowercase(), Instant::now());
+    }
+
+    /// Whether something was done to the node so short ago.
+    pub(crate) fn is_touched_within(&self, node: &NodeName, time: Duration) -> bool {
+        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = touched.get(&node.as_str().to_ascii_lowercase());
+        at.is_some_and(|at| at.elapsed() < time)
     }
 
     /// How new a listing has to be for these nodes.
     pub(crate) fn since<'a>(&self, nodes: impl Iterator<Item = &'a NodeName>) -> Since {
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         Since {
-            changed: nodes.filter_map(|n| touched.get(n)).max().copied(),
+            changed: nodes
+                .filter_map(|n| touched.get(&n.as_str().to_ascii_lowercase()))
+                .max()
+                .copied(),
             fresh: before(self.fresh),
         }
     }
@@ -270,8 +281,9 @@ impl View {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, status) = asked.get(&vm.id.to_ascii_lowercase())?;
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        let node = NodeName::new(&vm.name).ok()?;
-        let untouched = touched.get(&node).is_none_or(|t| t < at);
+        let untouched = touched
+            .get(&vm.name.to_ascii_lowercase())
+            .is_none_or(|t| t < at);
         let settled = matches!(
             status.power,
             Power::Running | Power::Stopped | Power::Deallocated

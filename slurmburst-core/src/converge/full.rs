@@ -355,7 +355,9 @@ impl Converger {
                     .of(&leftover.node)
                     .iter()
                     .any(|(_, i)| !i.state.is_gone());
-            let action = match (busy, leftover.certain) {
+            // Of a node that was taken out of the site file it may be kept on purpose.
+            let certain = leftover.certain && self.site.nodes().contains(&leftover.node);
+            let action = match (busy, certain) {
                 (true, _) => continue,
                 (false, true) => {
                     let list = chores.entry(provider.clone()).or_default();

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use fault::{Fault, fault};
 pub(crate) use machine::{Power, Provisioning, Status, Vm, instance_view, vm, vms};
-pub(crate) use network::{Disk, Nic, disks, nics};
+pub(crate) use network::{Disk, Nic, PublicIp, disks, nics, public_ips};
 pub(crate) use offer::{Ending, Size, image_version, is_there, named, sizes, subnet, usages};
 pub(crate) use operation::{Operation, operation};
 pub(crate) use rights::{Rights, resource_group, rights, subscription};
@@ -159,6 +159,28 @@ impl Addresses {
     pub(crate) fn nics(&self) -> String {
         let path = format!(
             "{}/providers/Microsoft.Network/networkInterfaces",
+            self.group
+        );
+        self.at(&path, "", NETWORK)
+    }
+
+    /// A public address's resource id.
+    pub(crate) fn public_ip_id(&self, name: &str) -> String {
+        format!(
+            "{}/providers/Microsoft.Network/publicIPAddresses/{name}",
+            self.group
+        )
+    }
+
+    /// A public address: DELETE.
+    pub(crate) fn public_ip(&self, name: &str) -> String {
+        self.at(&self.public_ip_id(name), "", NETWORK)
+    }
+
+    /// The resource group's public addresses.
+    pub(crate) fn public_ips(&self) -> String {
+        let path = format!(
+            "{}/providers/Microsoft.Network/publicIPAddresses",
             self.group
         );
         self.at(&path, "", NETWORK)

@@ -26,6 +26,15 @@ pub(crate) struct Disk {
     pub(crate) unattached: bool,
 }
 
+/// A public address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicIp {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Whether it belongs to a network interface, or to something else.
+    pub(crate) is_held: bool,
+}
+
 #[derive(Deserialize)]
 struct Reference {
     id: Option<String>,
@@ -110,6 +119,34 @@ pub(crate) fn disks(bytes: &[u8]) -> Result<Paged<Disk>, Unreadable> {
         let state = raw.properties.disk_state.as_deref();
         Disk {
             unattached: !held && state.is_some_and(|s| s.eq_ignore_ascii_case("unattached")),
+            id: raw.id,
+            name: raw.name,
+        }
+    })
+}
+
+#[derive(Deserialize)]
+struct RawPublicIp {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    properties: PublicIpProperties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PublicIpProperties {
+    ip_configuration: Option<serde_json::Value>,
+    nat_gateway: Option<serde_json::Value>,
+}
+
+/// Reads a page of public addresses.
+pub(crate) fn public_ips(bytes: &[u8]) -> Result<Paged<PublicIp>, Unreadable> {
+    page("the list of public addresses", bytes, |raw: RawPublicIp| {
+        PublicIp {
+            is_held: raw.properties.ip_configuration.is_some()
+                || raw.properties.nat_gateway.is_some(),
             id: raw.id,
             name: raw.name,
         }

@@ -36,6 +36,9 @@ const KEYS: [&str; 18] = [
     "kind",
 ];
 
+/// The first whose description promises never to write onto a machine that is there.
+const OLDEST_API: &str = "2024-07-01";
+
 /// How a machine that carries no tag of ours is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Match {
@@ -100,7 +103,7 @@ impl AzureConfig {
             endpoint: cloud.endpoint.to_owned(),
             authority_host: cloud.authority.to_owned(),
             audience: cloud.audience.to_owned(),
-            api_version: "2024-07-01".to_owned(),
+            api_version: OLDEST_API.to_owned(),
             ca_bundle: None,
             proxy: None,
             matching: Match::Tag,
@@ -139,6 +142,13 @@ impl AzureConfig {
         if let Some(version) = table.str("api_version")? {
             if !is_api_version(version) {
                 let message = format!("must be a date such as \"2024-07-01\", is \"{version}\"");
+                return Err(table.error("api_version", message));
+            }
+            // Dates in this form are in the order of time.
+            if version < OLDEST_API {
+                let message = format!(
+                    "must be {OLDEST_API} or newer, is \"{version}\": an older one may overwrite a machine that is there"
+                );
                 return Err(table.error("api_version", message));
             }
             version.clone_into(&mut config.api_version);

@@ -109,6 +109,7 @@ fn every_wrong_key_of_a_provider_is_named() {
         (vec![("endpoint", S("http://localhost"))], "provider.here.endpoint: must be an https address without a path, such as \"https://management.azure.com\"".to_owned()),
         (vec![("endpoint", S("https://u:p@host"))], "must be an https address without a path".to_owned()),
         (vec![("cloud", S("custom"))], "provider.here.endpoint: is required with cloud = \"custom\"".to_owned()),
+        (vec![("api_version", S("2021-07-01"))], "must be 2024-07-01 or newer".to_owned()),
         (vec![("api_version", S("latest"))], "must be a date such as \"2024-07-01\", is \"latest\"".to_owned()),
         (vec![("proxy", S("proxy"))], "must be the address of a proxy".to_owned()),
         (vec![("proxy", S("http://me:pass@proxy:3128"))], "provider.here.proxy: names a user or password, which others would read here".to_owned()),
@@ -216,6 +217,7 @@ fn every_wrong_key_of_a_placement_is_named() {
         ("private_ip", S("10.0.0.0"), "cannot be had together with private_ip".to_owned()),
         ("ephemeral_os_disk", B(true), "is not used with ephemeral_os_disk".to_owned()),
         ("custom_data_file", S("cloud-init"), "must be an absolute path".to_owned()),
+        ("extra", T(vec![("properties", T(vec![("osProfile", T(vec![("AdminPassword", S("x"))]))]))]), "nodes.placement.extra: AdminPassword is not taken".to_owned()),
     ] {
         let mut all = whole(&dir);
         all.retain(|(k, _)| *k != key);

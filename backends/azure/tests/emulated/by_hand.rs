@@ -24,6 +24,11 @@ pub(super) async fn deallocate(cloud: &Cloud, nodes: &[NodeName]) {
     tokio::time::sleep(Duration::from_secs(120)).await;
 }
 
+/// Starts one.
+pub(super) async fn start(cloud: &Cloud, node: &NodeName) {
+    assert_eq!(ask(cloud, "POST", node, "/start", &Value::Null).await, 202);
+}
+
 /// A request that no bucket counts, since nobody's program makes it.
 async fn ask(cloud: &Cloud, method: &str, vm: &NodeName, action: &str, body: &Value) -> u16 {
     let id = cloud

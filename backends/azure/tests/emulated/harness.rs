@@ -48,7 +48,7 @@ impl Emulated {
         let cloud = Cloud::new(plan.settings.clone(), AzureClock::tokio());
         let dir = tempfile::tempdir().unwrap();
         plan.write(dir.path());
-        let kind: Arc<dyn ProviderKind> = Arc::new(Pipe(cloud.clone()));
+        let kind: Arc<dyn ProviderKind> = Arc::new(Pipe::new(cloud.clone()));
         let site = plan.site(dir.path(), &kind, "");
         let bare = Arc::clone(&site.providers[0].provider);
         let around = StackOptions {

@@ -18,7 +18,19 @@ const ONE_WAY: Duration = Duration::from_millis(20);
 
 /// A way to the emulator: Resource Manager's, and the directory's.
 #[derive(Debug, Clone)]
-pub(crate) struct Pipe(pub(crate) Cloud);
+pub(crate) struct Pipe {
+    cloud: Cloud,
+    kind: AzureKind,
+}
+
+impl Pipe {
+    pub(crate) fn new(cloud: Cloud) -> Pipe {
+        Pipe {
+            cloud,
+            kind: AzureKind::default(),
+        }
+    }
+}
 
 #[async_trait]
 impl HttpClient for Pipe {
@@ -35,7 +47,7 @@ impl HttpClient for Pipe {
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::SeekableStream(_) => panic!("a body that is a stream"),
         };
-        let answer = self.0.respond(asked.body(body).unwrap()).await;
+        let answer = self.cloud.respond(asked.body(body).unwrap()).await;
         tokio::time::sleep(ONE_WAY).await;
         let cut = || azure_core::Error::with_message(ErrorKind::Io, "the connection was cut");
         let answer = answer.ok_or_else(cut)?;
@@ -56,7 +68,7 @@ impl HttpClient for Pipe {
 /// `kind = "azure"`, whose requests go through the pipe.
 impl ProviderKind for Pipe {
     fn name(&self) -> &'static str {
-        AzureKind.name()
+        self.kind.name()
     }
 
     fn provider(
@@ -66,11 +78,12 @@ impl ProviderKind for Pipe {
     ) -> Result<Arc<dyn CloudProvider>, ConfigError> {
         let config = AzureConfig::read(config, around)?;
         let pipe = Arc::new(self.clone());
-        Ok(Arc::new(AzureProvider::with_transport(config, pipe, None)))
+        let provider = AzureProvider::with_transport(config, pipe, None);
+        Ok(Arc::new(self.kind.of_this_site(provider)))
     }
 
     fn template(&self, config: &ConfigTable, of: Lifecycle) -> Result<Template, ConfigError> {
-        AzureKind.template(config, of)
+        self.kind.template(config, of)
     }
 
     fn operator(

@@ -44,14 +44,20 @@ impl World {
     /// In virtual time.
     pub(crate) fn new(plan: Plan) -> World {
         let cloud = Cloud::new(plan.settings.clone(), AzureClock::tokio());
-        let kind: Arc<dyn ProviderKind> = Arc::new(Pipe(cloud.clone()));
+        let kind: Arc<dyn ProviderKind> = Arc::new(Pipe::new(cloud.clone()));
         World::build(plan, cloud, kind, String::new(), Clock::tokio(T0))
     }
 
     /// By the wall's clock, over a socket.
     pub(crate) fn over(plan: Plan, emulator: &Emulator) -> World {
         let (cloud, at) = (emulator.cloud().clone(), plan::at(emulator));
-        World::build(plan, cloud, Arc::new(AzureKind), at, Clock::system())
+        World::build(
+            plan,
+            cloud,
+            Arc::new(AzureKind::default()),
+            at,
+            Clock::system(),
+        )
     }
 
     fn build(
@@ -250,6 +256,16 @@ impl World {
         )
         .await;
         by_hand::deallocate(&self.cloud, &self.nodes).await;
+    }
+
+    /// A person starts a machine as soon as it is deallocated.
+    pub(crate) async fn start_once_deallocated(&self, node: &str) {
+        let is_off =
+            |(vm, power, _): &(String, String, String)| vm == node && power == "deallocated";
+        while !self.cloud.vms().iter().any(is_off) {
+            sleep(Duration::from_millis(100)).await;
+        }
+        by_hand::start(&self.cloud, &name(node)).await;
     }
 
     pub(crate) fn wish(&self, node: &NodeName) -> Option<Wish> {

@@ -142,7 +142,7 @@ async fn a_create_that_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_create_that_is_accepted_and_fails() {
-    use Then::{Elsewhere, Fails};
+    use Then::{Elsewhere, Fails, Up};
     for debris in [Debris::Vm, Debris::Orphans] {
         for (code, message, then) in [
             ("AllocationFailed", "no room", Elsewhere("capacity")),
@@ -166,12 +166,8 @@ async fn a_create_that_is_accepted_and_fails() {
                 Elsewhere("unexpected"),
             ),
             ("InternalExecutionError", "sorry", Elsewhere("unexpected")),
-            (
-                "NicReservedForAnotherVm",
-                "for 180 s",
-                Elsewhere("unexpected"),
-            ),
-            ("Conflict", "another request", Elsewhere("unexpected")),
+            ("NicReservedForAnotherVm", "for 180 s", Up),
+            ("Conflict", "another request", Up),
             ("ACodeThatNobodyKnows", "?", Elsewhere("unexpected")),
             ("RequestDisallowedByPolicy", "not allowed", Fails("invalid")),
             ("AuthorizationFailed", "not allowed", Fails("auth")),
@@ -180,15 +176,33 @@ async fn a_create_that_is_accepted_and_fails() {
             comes_to(&format!("{code}, leaving {debris:?}"), code, &act, then).await;
         }
     }
-    let then = Elsewhere("unexpected");
-    let code = "OperationPreempted";
-    comes_to(
-        "an operation that is preempted",
-        code,
-        &Act::PreemptOperation,
-        then,
-    )
-    .await;
+    let what = "an operation that is preempted";
+    comes_to(what, "OperationPreempted", &Act::PreemptOperation, Up).await;
+}
+
+/// A public address goes with its machine, not with the NIC alone.
+#[tokio::test(start_paused = true)]
+async fn the_address_of_a_create_that_fails() {
+    let world = World::new(Plan {
+        keys: "public_ip = true",
+        ..Plan::default()
+    });
+    let act = fails_later("AllocationFailed", "no room", Debris::Orphans);
+    let fault = Fault::new(act).on("PUT", "virtualMachines/c1");
+    world.cloud.fault(fault);
+    world.resume("c[1-2]");
+    world.run().await;
+    assert_eq!(world.wanted().len(), 1, "{:#?}", world.history("c1"));
+    world.cloud.heal();
+    world.minutes(6).await;
+    let books = world.books();
+    assert_eq!((books.vms, books.nics, books.public_ips), (1, 1, 1));
+    world.suspend("c2").await;
+    world.run().await;
+    world.minutes(2).await;
+    let books = world.books();
+    let left = (books.vms, books.nics, books.disks, books.public_ips);
+    assert_eq!(left, (0, 0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]

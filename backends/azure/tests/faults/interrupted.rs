@@ -67,6 +67,24 @@ async fn a_secret_that_is_refused_in_the_middle() {
     }
 }
 
+/// A token that was taken before is refused: the next one is asked for at once.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_withdrawn() {
+    for code in ["InvalidAuthenticationToken", "AuthenticationFailed", ""] {
+        let world = World::new(twenty());
+        world.resume("c1");
+        world.run().await;
+        let fault = Fault::answer(401, code, "withdrawn");
+        world
+            .cloud
+            .fault(fault.on("PUT", "virtualMachines/c2").times(1));
+        world.resume("c[2-3]");
+        let report = world.run().await;
+        assert_eq!((report.up, report.failed), (2, 0), "{code}");
+        world.ends_well(code).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_converger_that_is_killed() {
     for (what, lost) in [("killed", false), ("replies lost, and killed", true)] {

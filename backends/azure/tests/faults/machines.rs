@@ -117,6 +117,33 @@ async fn a_deallocate_that_fails_later() {
     );
 }
 
+/// Somebody starts a machine between its deallocation and our look at it.
+#[tokio::test(start_paused = true)]
+async fn a_deallocate_that_somebody_undoes() {
+    for forbidden in [false, true] {
+        let world = World::new(Plan {
+            lifecycle: "start-deallocate",
+            placements: &[""],
+            ..Plan::default()
+        });
+        world.made_by_hand().await;
+        if forbidden {
+            let action = "microsoft.compute/virtualmachines/read";
+            world.cloud.forbid(action, true);
+        }
+        world.resume("c[1-3]");
+        world.run().await;
+        world.suspend("c[1-3]").await;
+        world.run_while(world.start_once_deallocated("c1")).await;
+        let vms = world.cloud.vms();
+        assert!(
+            vms.iter().all(|(_, power, _)| power == "deallocated"),
+            "{vms:?}: {:#?}",
+            world.history("c1")
+        );
+    }
+}
+
 /// No room for a start: the machine stays as it was, and Slurm is told.
 #[tokio::test(start_paused = true)]
 async fn a_start_without_capacity() {

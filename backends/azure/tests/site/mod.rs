@@ -139,7 +139,8 @@ pub(crate) fn path(key: &str, path: &Path) -> String {
 }
 
 pub(crate) fn parse(text: &str) -> Site {
-    let kinds: Vec<Arc<dyn slurmburst_core::kind::ProviderKind>> = vec![Arc::new(AzureKind)];
+    let kinds: Vec<Arc<dyn slurmburst_core::kind::ProviderKind>> =
+        vec![Arc::new(AzureKind::default())];
     let context = SiteContext {
         cluster_name: Some("hpc1".into()),
         ..SiteContext::default()

@@ -1,5 +1,7 @@
 //! Names, and the machines that were made by hand.
 
+use std::collections::BTreeMap;
+
 use slurmburst_core::error::Error;
 use slurmburst_core::hostlist::{HostSet, NodeName};
 use slurmburst_core::kind::{Finding, Whose};
@@ -12,11 +14,20 @@ use crate::names::check_node;
 /// Whether every node's name can be a machine's.
 pub(super) fn names(groups: &[Group]) -> Vec<Finding> {
     const WHAT: &str = "node names";
+    const FIX: &str = "rename the nodes in slurm.conf and in the site file";
     let wrong: Vec<(NodeName, Error)> = groups
         .iter()
         .flat_map(|g| &g.nodes)
         .filter_map(|node| check_node(&node).err().map(|e| (node, e)))
         .collect();
+    let mut met: BTreeMap<String, NodeName> = BTreeMap::new();
+    for node in groups.iter().flat_map(|g| &g.nodes) {
+        let low = node.as_str().to_ascii_lowercase();
+        if let Some(other) = met.insert(low, node.clone()).filter(|other| *other != node) {
+            let found = format!("{other} and {node} are one name to Azure, whatever the case");
+            return vec![Finding::error(WHAT, found, FIX)];
+        }
+    }
     let Some((_, first)) = wrong.first() else {
         return vec![Finding::ok(WHAT, "all possible as names of VMs")];
     };
@@ -24,11 +35,10 @@ pub(super) fn names(groups: &[Group]) -> Vec<Finding> {
         1 => String::new(),
         n => format!(", and {} more like it", n - 1),
     };
-    let fix = "rename the nodes in slurm.conf and in the site file";
     vec![Finding::error(
         WHAT,
         format!("{}{more}", first.message()),
-        fix,
+        FIX,
     )]
 }
 

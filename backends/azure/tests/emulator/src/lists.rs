@@ -156,6 +156,11 @@ fn thing_view(thing: &Thing, is_disk: bool) -> Value {
         if let Some(holder) = &thing.holder {
             set(&mut view, "managedBy", json!(holder));
         }
+    } else if let Some(nic) = &thing.holder
+        && let Some(properties) = view.get_mut("properties")
+    {
+        let id = format!("{nic}/ipConfigurations/primary");
+        set(properties, "ipConfiguration", json!({ "id": id }));
     }
     view
 }

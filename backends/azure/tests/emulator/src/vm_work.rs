@@ -241,6 +241,10 @@ impl World {
             self.disks.remove(key);
             self.ips.remove(key);
             self.nics.remove(key);
+            // An address goes with its machine, and not with the NIC alone.
+            for ip in self.ips.values_mut() {
+                ip.holder.take_if(|nic| nic == key);
+            }
         }
         let now = self.now;
         let Some(vm) = self
