@@ -28,6 +28,8 @@ fn samples() -> Vec<PathBuf> {
     let shared = std::env::var_os("SLURMBURST_SHARED")
         .map_or_else(|| PathBuf::from("../../shared"), PathBuf::from);
     let folder = shared.join("slurm/samples");
+    // The programs are called with the files, from somewhere else.
+    let folder = folder.canonicalize().unwrap_or(folder);
     let Ok(entries) = fs::read_dir(&folder) else {
         println!(
             "SKIPPED: no samples at {} (set SLURMBURST_SHARED)",
