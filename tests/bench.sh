@@ -3,6 +3,8 @@
 #
 #   tests/bench.sh start   what one call of slurmburst-resume costs, beside `scontrol ping` in the same run;
 #                          as root, with Slurm installed (tests/setup.sh slurm)
+#   tests/bench.sh hostlist  hostlists beside Slurm's own (each release here), ClusterShell, python-hostlist and four Rust crates;
+#                          needs cc and python3, and Slurm for its rows
 #   tests/bench.sh azure   calls and time of 1, 100 and 1,000 nodes against Azure's rate limits, on the emulator
 #
 # With --print the table is printed and nothing written.
@@ -52,10 +54,59 @@ azure() {
   printf '\nMeasured on %s, in virtual time: the machine does not matter.\n' "$(date +%F)"
 }
 
+# A Slurm's own hostlists: libslurm DRIVER TEXTS LIBRARY [TREE].
+libslurm() {
+  local driver=$1 texts=$2 library=$3 tree=${4-} release
+  local here=$texts
+  if [ -n "$tree" ]; then
+    here=/tmp/slurmburst-bench.$$
+    mkdir "$tree$here"
+    cp "$driver" "$texts"/* "$tree$here/"
+    release=$(chroot "$tree" scontrol --version)
+    chroot "$tree" env TEXTS="$here" SLURM_CONF="$here/slurm.conf" "$here/${driver##*/}" "$library" "libslurm ${release#* }"
+    rm -r "$tree$here"
+  else
+    release=$(scontrol --version)
+    TEXTS=$texts SLURM_CONF=$texts/slurm.conf "$driver" "$library" "libslurm ${release#* }"
+  fi
+}
+
+hostlist() {
+  local work library tree=${SLURMBURST_SLURM_NEW:-$HOME/.cache/slurmburst-slurm/trixie}
+  work=$(mktemp -d)
+  mkdir "$work/texts"
+  printf 'ClusterName=bench\nSlurmctldHost=localhost\n' >"$work/texts/slurm.conf"
+  {
+    cc -O2 -Wall -o "$work/libslurm" bench/libslurm.c -ldl
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install --quiet 'ClusterShell>=1.10' 'python-hostlist>=2.3'
+    cargo build --release -p slurmburst-programs
+    (cd bench && cargo build --release --locked)
+    (cd bench/hostlist-0.3 && cargo build --release --locked)
+  } >&2
+  export TEXTS=$work/texts
+  {
+    SLURMBURST=$CARGO_TARGET_DIR/release/slurmburst SLURM_CONF=$TEXTS/slurm.conf "$CARGO_TARGET_DIR/release/slurmburst-bench"
+    "$CARGO_TARGET_DIR/release/slurmburst-bench-hostlist-0-3"
+    for library in /usr/lib/*/slurm-wlm/libslurmfull.so; do
+      [ ! -e "$library" ] || libslurm "$work/libslurm" "$TEXTS" "$library"
+    done
+    for library in "$tree"/usr/lib/*/slurm-wlm/libslurmfull.so; do
+      [ ! -e "$library" ] || libslurm "$work/libslurm" "$TEXTS" "${library#"$tree"}" "$tree"
+    done
+    "$work/venv/bin/python" bench/peers.py
+  } >"$work/times"
+  awk -F'\t' -f bench/table.awk "$work/times"
+  machine
+  cargo test -q -p slurmburst-core --no-default-features --test hostlist_memory -- --nocapture 2>/dev/null |
+    sed -n 's/^heap of \(.*\)/\nHeap of \1./p'
+  rm -r "$work"
+}
+
 mode=start print=
 for arg in "$@"; do
   case $arg in
-    start | azure) mode=$arg ;;
+    start | hostlist | azure) mode=$arg ;;
     --print) print=1 ;;
     --help) usage 0 ;;
     *) usage 2 ;;

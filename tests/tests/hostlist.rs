@@ -14,6 +14,39 @@ const EXPRESSIONS: usize = 10_000;
 /// No expression that may have more names than this.
 const NAMES: u64 = 2_000;
 
+/// How many expressions are recorded for the core's own tests.
+const GOLDEN: usize = 400;
+
+/// What is in every document about hostlists, and what is easily got wrong.
+const CLASSIC: &[&str] = &[
+    "n1",
+    "n[1-3]",
+    "n[01-10]",
+    "n[8-012]",
+    "n[08-11]",
+    "n[1,3-5,07]",
+    "n[10,9,8]",
+    "n1,n1",
+    "n[1-5],n3",
+    "r[1-2]n[1-3]",
+    "a[1-2]b[1-2]c[1-2]",
+    "a[1-2]b[1-2]c[1-2]d[1-2]",
+    "n[1-2]-ib",
+    "n[1-2].cluster.example",
+    "gpu[1-3,7],login,r[1-2]n[01-16]",
+    "q1-dy-c5xlarge-[1-3],q1-st-c5xlarge-1",
+    "n[9-11],m[1-2],n12",
+    "1,2,3",
+    "[1-3]",
+    "a,b,c",
+    "n[99-101]",
+    "n[099-101]",
+    "n[0-3]",
+    "n[00-03]",
+    "n1[3-4]",
+    "x[1-2]y[01-02]",
+];
+
 struct Random(u64);
 
 impl Random {
@@ -231,6 +264,13 @@ fn is_padded(list: &HostList) -> bool {
     list.iter().any(|name| padded(name.digits()))
 }
 
+/// Whether some numbers are padded and others are not as long.
+fn mixes_widths(list: &HostList) -> bool {
+    let mut widths: Vec<usize> = list.iter().map(|name| name.digits().len()).collect();
+    widths.dedup();
+    is_padded(list) && widths.len() > 1
+}
+
 /// Whether a number does not fit 32 bits. Slurm loses some of those in sorting: 24.11 makes `[9100300026]` of
 /// `9100300026,907000027`.
 fn is_large(list: &HostList) -> bool {
@@ -277,6 +317,44 @@ fn names_are_folded_as_slurm_folds_them(version: SlurmVersion) {
             differs(&names(list).join(","), &ours, &theirs);
         }
     }
+}
+
+/// The golden set of the core's tests: expressions, and what this Slurm makes of them. Tabs between.
+///
+/// `SLURMBURST_GOLDEN=FILE cargo test -p slurmburst-tests --test hostlist -- --ignored golden_set`
+#[test]
+#[ignore = "writes the golden set anew"]
+fn golden_set() {
+    let version = SlurmVersion::Newer;
+    let (Some(release), Some(file)) = (version.or_skip(), std::env::var_os("SLURMBURST_GOLDEN"))
+    else {
+        return;
+    };
+    let cluster = Cluster::builder(version).start();
+    let mut texts: Vec<String> = CLASSIC.iter().map(|text| (*text).to_owned()).collect();
+    texts.extend(expressions(17, 3 * GOLDEN, Random::expression));
+    let few = |text: &String| {
+        text.parse::<HostList>()
+            .is_ok_and(|list| list.len() <= 40 && !is_large(&list))
+    };
+    texts.retain(few);
+    texts.truncate(GOLDEN);
+    let hostnames = ask(&cluster, "hostnames", &texts);
+    let named: Vec<String> = hostnames.iter().map(|names| names.join(",")).collect();
+    let folded = ask(&cluster, "hostlist", &named);
+    let sorted = ask(&cluster, "hostlistsorted", &named);
+    let mut golden = format!(
+        "# Recorded from scontrol of Slurm {release}: an expression, its names, those folded, and folded in order.\n"
+    );
+    for (((text, names), folded), sorted) in texts.iter().zip(&named).zip(&folded).zip(&sorted) {
+        // Releases differ in the order of a number among those of other padding.
+        let sorted = match mixes_widths(&text.parse().unwrap()) {
+            true => "-",
+            false => sorted[0].as_str(),
+        };
+        golden += &format!("{text}\t{names}\t{}\t{sorted}\n", folded[0]);
+    }
+    std::fs::write(file, golden).unwrap();
 }
 
 on_both! {
