@@ -87,3 +87,36 @@ fn a_closed_pipe_ends_it_quietly() {
     assert_eq!((&first, err(&output).as_str()), (b"n1\n", ""));
     assert!(output.status.success());
 }
+
+#[test]
+fn as_slurm_reads_and_for_which_slurm() {
+    // Refused, unless Slurm's reading is asked for.
+    for args in [["expand", "n[1-]"], ["count", "n[1, 2]"]] {
+        let refused = slurmburst(&[&["hostlist"], &args[..]].concat())
+            .output()
+            .unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+    }
+    assert_eq!(hostlist(&["expand", "--slurm", "n[1-]"]), "n1\n");
+    assert_eq!(hostlist(&["--slurm", "fold", "n[1, 2]"]), "n[1,02]\n");
+    assert_eq!(hostlist(&["count", "n[1-65537]"]), "65537\n");
+    let refused = slurmburst(&["hostlist", "count", "--slurm", "n[1-65537]"])
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+
+    assert_eq!(hostlist(&["check", "n[1-3]"]), "ok: 3 names\n");
+    let newer = ["check", "n[1-3]-ib", "--slurm-version", "23.11.4"];
+    assert_eq!(hostlist(&newer), "ok: 3 names, for Slurm 23.11\n");
+    let older = slurmburst(&["hostlist", "check", "n[1-3]-ib", "--slurm-version", "22.05"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(older.stderr).unwrap();
+    assert_eq!(older.status.code(), Some(2));
+    assert!(said.contains("| n[1-3]-ib\n|       ^^^"), "{said}");
+    let version = slurmburst(&["hostlist", "check", "n1", "--slurm-version", "new"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(version.stderr).unwrap();
+    assert!(said.contains("write it like `23.11`"), "{said}");
+}

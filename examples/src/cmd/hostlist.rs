@@ -1,10 +1,11 @@
 //! `slurmburst hostlist`: hostlists as Slurm writes them, for scripts. Needs no
 //! site, no Slurm and no munge.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{Read, Write};
 
-use slurmburst::hostlist::{Dialect, HostList, HostSet, Limits};
+use slurmburst::hostlist::{Dialect, HostList, HostSet, Limits, SlurmVersion};
 
 use crate::failure::{BAD_NEWS, Failure, Outcome, USAGE};
 use crate::out::Out;
@@ -14,6 +15,10 @@ A LIST is what Slurm writes, `gpu[1-3,7],login`; blanks and newlines separate as
 commas do, several LISTs of `expand`, `fold` and `count` are one after the other,
 and `-` is standard input.
 
+What Slurm reads as something else than was written, `n[1-]` or `n[+1-2]`, is
+refused. With --slurm it is read as Slurm does, as long as no host is lost or
+changed by it, and a range of more than 65,536 names is refused, as Slurm does.
+
 EXAMPLES
     scontrol show hostnames without Slurm:
         slurmburst hostlist expand \"$SLURM_JOB_NODELIST\"
@@ -21,11 +26,14 @@ EXAMPLES
         slurmburst hostlist fold --unique - < nodes.txt
     who is missing:
         slurmburst hostlist difference 'c[1-100]' - < up.txt
+    whether the Slurm of another cluster reads it:
+        slurmburst hostlist check 'c[1-4]-ib' --slurm-version 22.05
 
 EXIT STATUS
-    0   done; `contains`: it does
+    0   done; `contains`: it does; `check`: it is read
     1   `contains`: it does not
-    2   wrong usage, or a LIST that is none; the place is shown";
+    2   wrong usage, or a LIST that is none, or none for that Slurm; the place is
+        shown";
 
 /// Expand, fold, count and compare hostlists
 ///
@@ -33,6 +41,9 @@ EXIT STATUS
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Args {
+    /// Read LISTs as Slurm does, with its limits
+    #[arg(long, global = true)]
+    slurm: bool,
     #[command(subcommand)]
     what: What,
 }
@@ -60,6 +71,9 @@ enum What {
     /// Say whether the first list has every name of the others
     #[command(after_long_help = AFTER)]
     Contains(Contains),
+    /// Say whether a list is one, for a given Slurm too
+    #[command(after_long_help = AFTER)]
+    Check(Check),
 }
 
 #[derive(clap::Args)]
@@ -78,13 +92,10 @@ struct Fold {
     #[arg(long)]
     unique: bool,
     /// The shortest form: every number is folded, `r[1-2]n[1-16]`. Slurm reads it
-    /// since 23.11, older versions where no text follows a bracket
-    #[arg(long, conflicts_with = "slurm")]
-    compact: bool,
-    /// The form that Slurm itself prints and every version reads: only the last
-    /// number is folded. This is the default
+    /// since 23.11, older versions where no text follows a bracket. The default is
+    /// what Slurm itself prints and every version reads: only the last number is folded
     #[arg(long)]
-    slurm: bool,
+    compact: bool,
     #[command(flatten)]
     lists: Lists,
 }
@@ -99,28 +110,39 @@ struct Contains {
     names: Vec<String>,
 }
 
+#[derive(clap::Args)]
+struct Check {
+    /// The list
+    #[arg(value_name = "LIST")]
+    list: String,
+    /// The release of Slurm that is to read it, such as 22.05: what that one
+    /// refuses is an error
+    #[arg(long, value_name = "V")]
+    slurm_version: Option<SlurmVersion>,
+}
+
 pub(crate) fn run(args: &Args) -> Outcome {
+    let mut input = Input::new(args.slurm);
     let mut out = Out::new();
     let mut code = 0;
     match &args.what {
-        What::Expand(l) => match l.one()? {
+        What::Expand(l) => match l.one(&mut input)? {
             list if list.is_empty() => {}
             list => {
                 list.write_to_io(&mut out, "\n")?;
                 out.line("")?;
             }
         },
-        What::Fold(fold) => out.line(&fold.text()?)?,
-        What::Count(l) => say(&mut out, &l.one()?.len())?,
-        What::Union(l) => say(&mut out, &l.combined(|a, b| a | b)?)?,
-        What::Difference(l) => say(&mut out, &l.combined(|a, b| a - b)?)?,
-        What::Intersection(l) => say(&mut out, &l.combined(|a, b| a & b)?)?,
+        What::Fold(fold) => out.line(&fold.text(&mut input)?)?,
+        What::Count(l) => say(&mut out, &l.one(&mut input)?.len())?,
+        What::Union(l) => say(&mut out, &l.combined(&mut input, |a, b| a | b)?)?,
+        What::Difference(l) => say(&mut out, &l.combined(&mut input, |a, b| a - b)?)?,
+        What::Intersection(l) => say(&mut out, &l.combined(&mut input, |a, b| a & b)?)?,
         What::Contains(c) => {
-            let mut input = Input::default();
-            let have = set(&input.list(&c.list)?)?;
+            let have = input.set(&c.list)?;
             let mut missing = HostSet::new();
             for names in &c.names {
-                missing = &missing | &(&set(&input.list(names)?)? - &have);
+                missing = &missing | &(&input.set(names)? - &have);
             }
             if missing.is_empty() {
                 out.line("yes")?;
@@ -129,6 +151,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 say(&mut out, &format_args!("no: {missing}"))?;
             }
         }
+        What::Check(check) => {
+            let text = input.text(&check.list)?;
+            let names = match check.slurm_version {
+                Some(version) => version.check(&text)?.len(),
+                None => input.read(&text)?.len(),
+            };
+            let by = check.slurm_version.map(|v| format!(", for Slurm {v}"));
+            let by = by.unwrap_or_default();
+            say(&mut out, &format_args!("ok: {names} names{by}"))?;
+        }
     }
     out.end()?;
     Ok(code)
@@ -136,8 +168,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 impl Lists {
     /// All of them, one after the other.
-    fn one(&self) -> Result<HostList, Failure> {
-        let mut input = Input::default();
+    fn one(&self, input: &mut Input) -> Result<HostList, Failure> {
         let mut all = HostList::new();
         for text in &self.lists {
             all.append(&input.list(text)?);
@@ -146,11 +177,14 @@ impl Lists {
     }
 
     /// The first combined with the second, that with the third, and so on.
-    fn combined(&self, op: impl Fn(&HostSet, &HostSet) -> HostSet) -> Result<HostSet, Failure> {
-        let mut input = Input::default();
+    fn combined(
+        &self,
+        input: &mut Input,
+        op: impl Fn(&HostSet, &HostSet) -> HostSet,
+    ) -> Result<HostSet, Failure> {
         let mut result = None;
         for text in &self.lists {
-            let next = set(&input.list(text)?)?;
+            let next = input.set(text)?;
             result = Some(match &result {
                 None => next,
                 Some(so_far) => op(so_far, &next),
@@ -161,12 +195,12 @@ impl Lists {
 }
 
 impl Fold {
-    fn text(&self) -> Result<String, Failure> {
-        let mut list = self.lists.one()?;
+    fn text(&self, input: &mut Input) -> Result<String, Failure> {
+        let mut list = self.lists.one(input)?;
         if self.unique {
-            list = set(&list)?.to_list();
+            list = list.try_to_set(&input.limits)?.to_list();
         } else if self.sort {
-            list = list.try_sorted(&limits())?;
+            list = list.try_sorted(&input.limits)?;
         }
         Ok(if self.compact {
             list.to_compact()
@@ -176,16 +210,43 @@ impl Fold {
     }
 }
 
-/// Standard input can be read once.
-#[derive(Default)]
+/// How lists are read. Standard input can be read once.
 struct Input {
+    dialect: Dialect,
+    limits: Limits,
     used: bool,
 }
 
 impl Input {
+    fn new(slurm: bool) -> Input {
+        let (dialect, limits) = match slurm {
+            true => (Dialect::SlurmCompat, Limits::slurm()),
+            false => (Dialect::Strict, limits()),
+        };
+        Input {
+            dialect,
+            limits,
+            used: false,
+        }
+    }
+
+    fn set(&mut self, text: &str) -> Result<HostSet, Failure> {
+        Ok(self.list(text)?.try_to_set(&self.limits)?)
+    }
+
     fn list(&mut self, text: &str) -> Result<HostList, Failure> {
-        if text != "-" {
-            return Ok(HostList::parse_with(text, Dialect::Strict, &limits())?);
+        let text = self.text(text)?;
+        self.read(&text)
+    }
+
+    fn read(&self, text: &str) -> Result<HostList, Failure> {
+        Ok(HostList::parse_with(text, self.dialect, &self.limits)?)
+    }
+
+    /// The argument, or standard input where it is `-`.
+    fn text<'a>(&mut self, given: &'a str) -> Result<Cow<'a, str>, Failure> {
+        if given != "-" {
+            return Ok(Cow::Borrowed(given));
         }
         if self.used {
             return Err(Failure::new(
@@ -194,19 +255,15 @@ impl Input {
             ));
         }
         self.used = true;
-        let most = limits().input_bytes as u64;
+        let most = self.limits.input_bytes as u64;
         let mut text = String::new();
         std::io::stdin()
             .lock()
             .take(most + 1)
             .read_to_string(&mut text)
             .map_err(|e| Failure::new(USAGE, format!("standard input: {e}")))?;
-        Ok(HostList::parse_with(&text, Dialect::Strict, &limits())?)
+        Ok(Cow::Owned(text))
     }
-}
-
-fn set(list: &HostList) -> Result<HostSet, Failure> {
-    Ok(list.try_to_set(&limits())?)
 }
 
 /// A person's own machine, and a person waits: more than what comes over the
