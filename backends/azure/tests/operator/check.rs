@@ -105,8 +105,12 @@ async fn every_finding_has_its_fix() {
     let cloud = world.cloud();
     cloud.forbid("microsoft.compute/virtualmachines/delete", false);
     cloud.forbid("microsoft.compute/virtualmachines/poweroff/action", false);
+    cloud.forbid("microsoft.network/publicipaddresses/write", false);
+    cloud.forbid("microsoft.network/networksecuritygroups/join/action", false);
     let create = |change| world.placement(Lifecycle::CreateDelete, change);
-    let mut zone = create(json!({}));
+    let settings = cloud.settings();
+    let guard = settings.id("Microsoft.Network/networkSecurityGroups", "guard");
+    let mut zone = create(json!({ "public_ip": true, "network_security_group_id": guard }));
     zone.template.size = Some("Standard_HB120rs_v3".into());
     zone.template.zone = Some("2".into());
     let mut unknown =
@@ -133,6 +137,12 @@ async fn every_finding_has_its_fix() {
         Level::Error,
         "virtualMachines/delete",
         "virtualMachines/delete",
+    );
+    bad_in(&findings, "permissions", "publicIPAddresses/write");
+    bad_in(
+        &findings,
+        "permissions",
+        "networkSecurityGroups/join/action there",
     );
     let all = found(&findings, "permissions");
     assert!(

@@ -1,6 +1,6 @@
 //! Credential, subscription, resource group, permissions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slurmburst_core::error::ErrorKind;
 use slurmburst_core::kind::Finding;
@@ -44,7 +44,25 @@ const PERSON: [&str; 2] = [
 ];
 /// What writing tags needs.
 const ADOPT: &str = "Microsoft.Compute/virtualMachines/write";
-const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
+/// What `public_ip` needs in the resource group.
+const PUBLIC_IP: [&str; 4] = [
+    "Microsoft.Network/publicIPAddresses/read",
+    "Microsoft.Network/publicIPAddresses/write",
+    "Microsoft.Network/publicIPAddresses/delete",
+    "Microsoft.Network/publicIPAddresses/join/action",
+];
+/// What the resources need that a placement names.
+const SUBNET: &[&str] = &["Microsoft.Network/virtualNetworks/subnets/join/action"];
+const SECURITY_GROUP: &[&str] = &["Microsoft.Network/networkSecurityGroups/join/action"];
+const IDENTITY: &[&str] = &["Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"];
+const RESERVATION: &[&str] = &[
+    "Microsoft.Compute/capacityReservationGroups/read",
+    "Microsoft.Compute/capacityReservationGroups/deploy/action",
+];
+const PROXIMITY: &[&str] = &[
+    "Microsoft.Compute/proximityPlacementGroups/read",
+    "Microsoft.Compute/proximityPlacementGroups/write",
+];
 
 impl AzureOperator {
     /// Whether a token is given and taken, and what for.
@@ -143,6 +161,9 @@ impl AzureOperator {
         if has(Lifecycle::CreateDelete) {
             needed.extend(CREATE);
         }
+        if shapes(groups).any(|shape| shape.public_ip) {
+            needed.extend(PUBLIC_IP);
+        }
         if has(Lifecycle::StartDeallocate) {
             needed.extend(START);
         }
@@ -181,14 +202,16 @@ impl AzureOperator {
             let found = format!("for `slurmburst vm` may not: {}", lacking.join(", "));
             findings.push(Finding::warning(WHAT, found, role(&lacking)));
         }
-        for subnet in subnets(groups) {
-            match self.rights(cx, &addresses.rights_on(&subnet)).await {
-                Ok(rights) if rights.iter().any(|r| r.allow(JOIN)) => {}
-                Ok(_) => findings.push(Finding::error(
-                    WHAT,
-                    format!("may not put machines into {subnet}"),
-                    format!("give the identity {JOIN} on it"),
-                )),
+        for (id, wanted) in named(groups) {
+            match self.rights(cx, &addresses.rights_on(&id)).await {
+                Ok(rights) => {
+                    let lacking = missing(wanted, &rights).join(", ");
+                    if !lacking.is_empty() {
+                        let found = format!("on {id} may not: {lacking}");
+                        let fix = format!("give the identity {lacking} there");
+                        findings.push(Finding::error(WHAT, found, fix));
+                    }
+                }
                 Err(finding) => findings.push(finding),
             }
         }
@@ -219,11 +242,29 @@ impl AzureOperator {
     }
 }
 
-/// The subnets that machines are made in.
-fn subnets(groups: &[Group]) -> BTreeSet<String> {
-    made(groups)
-        .filter_map(|(_, placement)| Shape::of(placement)?.subnet_id)
-        .collect()
+fn shapes(groups: &[Group]) -> impl Iterator<Item = Shape> {
+    made(groups).filter_map(|(_, placement)| Shape::of(placement))
+}
+
+/// The resources that placements name, by id, and what is needed on each.
+fn named(groups: &[Group]) -> BTreeMap<String, BTreeSet<&'static str>> {
+    let mut all: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for shape in shapes(groups) {
+        let identities = shape.identity.into_iter().filter(|id| id.starts_with('/'));
+        let one = [
+            (shape.subnet_id, SUBNET),
+            (shape.network_security_group_id, SECURITY_GROUP),
+            (shape.capacity_reservation, RESERVATION),
+            (shape.proximity_placement_group, PROXIMITY),
+        ];
+        let one = one
+            .into_iter()
+            .filter_map(|(id, actions)| Some((id?, actions)));
+        for (id, actions) in one.chain(identities.map(|id| (id, IDENTITY))) {
+            all.entry(id).or_default().extend(actions);
+        }
+    }
+    all
 }
 
 /// Who we are, in a few words.
