@@ -88,13 +88,9 @@ static long suffix(void)
 	hostlist_t list = create("n[1-65536]-ib");
 	if (!list)
 		return -1;
-	long names = 0;
-	void *all = iterator_create(list);
-	for (char *name; (name = next(all)); free(name))
-		names++;
-	iterator_destroy(all);
+	long sum = sum_of(list);
 	destroy(list);
-	return names;
+	return sum;
 }
 
 static hostlist_t million;

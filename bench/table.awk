@@ -1,13 +1,14 @@
 # CASE, WHO, NANOSECONDS and ANSWER, by tabs: a row for each case. Everybody has to have come to the same answer.
 
 BEGIN {
-  n = split("stream-1M strings-1M buffer-1M process-1M fragments-10k suffix-65536 fold-100k fold-1M algebra-fragments-100k difference-contiguous-100k len-10M", order, " ")
+  n = split("stream-1M strings-1M vector-1M buffer-1M process-1M fragments-10k suffix-65536 fold-100k fold-1M algebra-fragments-100k difference-contiguous-100k len-10M", order, " ")
   label["stream-1M"] = "each of 1,000,000 names as `&str`, a name"
-  label["strings-1M"] = "1,000,000 names as `String`s, a name"
+  label["strings-1M"] = "each of 1,000,000 names as a `String`, a name"
+  label["vector-1M"] = "1,000,000 names as `String`s in a `Vec`, or a list, a name"
   label["buffer-1M"] = "1,000,000 names into one buffer, a name"
   label["process-1M"] = "`hostlist expand` of 1,000,000, the whole process, a name"
   label["fragments-10k"] = "10,000 single numbers in a bracket, read and gone through, a name"
-  label["suffix-65536"] = "`n[1-65536]-ib`, read, as `String`s, a name"
+  label["suffix-65536"] = "`n[1-65536]-ib`, read, each as a `String`, a name"
   label["fold-100k"] = "100,000 shuffled names, read, sorted and folded, a name"
   label["fold-1M"] = "1,000,000 shuffled names, likewise, a name"
   label["algebra-fragments-100k"] = "intersection and difference of 100,000 single numbers each, read too"
@@ -31,7 +32,7 @@ function spell(ns) {
   return sprintf(ns < 100 ? "%.1f ns" : "%.0f ns", ns)
 }
 
-$1 == "hostile" { hostile = sprintf("Of %d texts made to hurt, the one that takes longest to read, count and print again: %s, %s.", $4, $2, spell($3)); next }
+$1 == "hostile" { hostile = sprintf("Of %d texts made to hurt, the one that takes longest to expand, or to count or refuse where it is too much: %s, %s.", $4, $2, spell($3)); next }
 $2 == "slurmburst" { ours[$1] = $3; answer[$1] = $4; next }
 function note(what, who, ns,    ratio) {
   ratio = ns / ours[what]

@@ -6,7 +6,7 @@ fn main() {
     let bench = Bench::from_args();
     let texts = Texts::read();
     bench.case(
-        "strings-1M",
+        "vector-1M",
         1_000_000,
         &mut [("hostlist", &mut || {
             hostlist::expand(&texts.million).expect("names").len()
