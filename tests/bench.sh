@@ -62,12 +62,12 @@ libslurm() {
     here=/tmp/slurmburst-bench.$$
     mkdir "$tree$here"
     cp "$driver" "$texts"/* "$tree$here/"
-    release=$(chroot "$tree" scontrol --version)
-    chroot "$tree" env TEXTS="$here" SLURM_CONF="$here/slurm.conf" "$here/${driver##*/}" "$library" "libslurm ${release#* }"
+    release=$(SLURM_CONF=$here/slurm.conf chroot "$tree" scontrol --version)
+    chroot "$tree" env TEXTS="$here" SLURM_CONF="$here/slurm.conf" "$here/${driver##*/}" "$library" "libslurm ${release##* }"
     rm -r "$tree$here"
   else
-    release=$(scontrol --version)
-    TEXTS=$texts SLURM_CONF=$texts/slurm.conf "$driver" "$library" "libslurm ${release#* }"
+    release=$(SLURM_CONF=$texts/slurm.conf scontrol --version)
+    TEXTS=$texts SLURM_CONF=$texts/slurm.conf "$driver" "$library" "libslurm ${release##* }"
   fi
 }
 

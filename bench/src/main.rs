@@ -28,7 +28,7 @@ fn limits() -> Limits {
 }
 
 fn set(text: &str) -> HostSet {
-    ours(text).try_to_set(&limits()).expect("a set")
+    ours(text).try_into_set(&limits()).expect("a set")
 }
 
 fn theirs(text: &str) -> NodeSet {

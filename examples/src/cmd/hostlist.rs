@@ -198,7 +198,7 @@ impl Fold {
     fn text(&self, input: &mut Input) -> Result<String, Failure> {
         let mut list = self.lists.one(input)?;
         if self.unique {
-            list = list.try_to_set(&input.limits)?.to_list();
+            list = list.try_into_set(&input.limits)?.to_list();
         } else if self.sort {
             list = list.try_sorted(&input.limits)?;
         }
@@ -231,7 +231,7 @@ impl Input {
     }
 
     fn set(&mut self, text: &str) -> Result<HostSet, Failure> {
-        Ok(self.list(text)?.try_to_set(&self.limits)?)
+        Ok(self.list(text)?.try_into_set(&self.limits)?)
     }
 
     fn list(&mut self, text: &str) -> Result<HostList, Failure> {

@@ -270,6 +270,10 @@ impl HostList {
         self.items.push(item);
     }
 
+    pub(super) fn into_items(self) -> Vec<Item> {
+        self.items
+    }
+
     pub(crate) fn items(&self) -> &[Item] {
         &self.items
     }
@@ -380,13 +384,17 @@ impl HostList {
     /// [`HostlistErrorKind::TooManyNames`].
     pub fn try_to_set(&self, limits: &Limits) -> Result<HostSet, HostlistError> {
         within(self.ranges(), "ranges in a set", limits)?;
-        let set = self.to_set();
-        within(
-            set.interleaved(),
-            "names in between each other in a set",
-            limits,
-        )?;
-        Ok(set)
+        whole(self.to_set(), limits)
+    }
+
+    /// [`try_to_set`](HostList::try_to_set) of a list that is not needed any
+    /// more, whose ranges need not be copied.
+    ///
+    /// # Errors
+    /// [`HostlistErrorKind::TooManyNames`].
+    pub fn try_into_set(self, limits: &Limits) -> Result<HostSet, HostlistError> {
+        within(self.ranges(), "ranges in a set", limits)?;
+        whole(HostSet::from(self), limits)
     }
 
     /// As slurmctld itself prints it: order kept, only a number that ends the
@@ -442,6 +450,13 @@ impl HostList {
 
 fn same_grid(a: &Grid, b: &Grid) -> bool {
     a.literals == b.literals && a.dims == b.dims
+}
+
+/// The set, if its names need not be sorted in between each other too much.
+fn whole(set: HostSet, limits: &Limits) -> Result<HostSet, HostlistError> {
+    let what = "names in between each other in a set";
+    within(set.interleaved(), what, limits)?;
+    Ok(set)
 }
 
 /// Refuses what would take too much memory.

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::compact;
@@ -294,40 +295,79 @@ impl HostSet {
 impl From<&HostList> for HostSet {
     /// See [`HostList::to_set`].
     fn from(list: &HostList) -> HostSet {
-        let mut plain = Vec::new();
-        let mut keys: HashMap<(Arc<str>, Arc<str>), Vec<Span>> = HashMap::new();
-        let mut last: Option<(Arc<str>, Arc<str>)> = None;
+        let mut gathered = Gathered::default();
         for item in list.items() {
-            if let Item::Fold(fold) = item {
-                let key = (fold.prefix.clone(), fold.suffix.clone());
-                keys.entry(key).or_default().extend(&fold.spans);
-                continue;
-            }
-            if let (Item::Name(name), None) = (item, item_parts(item)) {
-                plain.push(name.clone());
-                continue;
-            }
-            for run in Runs::new(std::iter::once(Piece::from(item))) {
-                let Some(span) = run.span else {
-                    plain.push(NodeName::trusted(&run.prefix));
-                    continue;
-                };
-                let key = match last.take() {
-                    Some(key) if *key.0 == *run.prefix && *key.1 == *run.suffix => key,
-                    _ => (Arc::from(&*run.prefix), Arc::from(&*run.suffix)),
-                };
-                match keys.get_mut(&key) {
-                    Some(spans) => spans.push(span),
-                    None => {
-                        keys.insert(key.clone(), vec![span]);
-                    }
-                }
-                last = Some(key);
+            match item {
+                Item::Fold(fold) => gathered.fold(Fold::clone(fold)),
+                other => gathered.other(other),
             }
         }
-        plain.sort_unstable();
-        plain.dedup();
-        let mut folds: Vec<Fold> = keys
+        gathered.set()
+    }
+}
+
+impl From<HostList> for HostSet {
+    /// See [`HostList::to_set`].
+    fn from(list: HostList) -> HostSet {
+        let mut gathered = Gathered::default();
+        for item in list.into_items() {
+            match item {
+                Item::Fold(fold) => gathered.fold(*fold),
+                other => gathered.other(&other),
+            }
+        }
+        gathered.set()
+    }
+}
+
+/// Prefix and suffix.
+type Key = (Arc<str>, Arc<str>);
+
+/// What becomes a set.
+#[derive(Default)]
+struct Gathered {
+    plain: Vec<NodeName>,
+    keys: HashMap<Key, Vec<Span>>,
+    last: Option<Key>,
+}
+
+impl Gathered {
+    fn fold(&mut self, fold: Fold) {
+        match self.keys.entry((fold.prefix, fold.suffix)) {
+            Entry::Vacant(entry) => _ = entry.insert(fold.spans),
+            Entry::Occupied(mut entry) => entry.get_mut().extend(fold.spans),
+        }
+    }
+
+    fn other(&mut self, item: &Item) {
+        if let (Item::Name(name), None) = (item, item_parts(item)) {
+            self.plain.push(name.clone());
+            return;
+        }
+        for run in Runs::new(std::iter::once(Piece::from(item))) {
+            let Some(span) = run.span else {
+                self.plain.push(NodeName::trusted(&run.prefix));
+                continue;
+            };
+            let key = match self.last.take() {
+                Some(key) if *key.0 == *run.prefix && *key.1 == *run.suffix => key,
+                _ => (Arc::from(&*run.prefix), Arc::from(&*run.suffix)),
+            };
+            match self.keys.get_mut(&key) {
+                Some(spans) => spans.push(span),
+                None => {
+                    self.keys.insert(key.clone(), vec![span]);
+                }
+            }
+            self.last = Some(key);
+        }
+    }
+
+    fn set(mut self) -> HostSet {
+        self.plain.sort_unstable();
+        self.plain.dedup();
+        let mut folds: Vec<Fold> = self
+            .keys
             .into_iter()
             .map(|((prefix, suffix), own)| Fold {
                 prefix,
@@ -336,7 +376,10 @@ impl From<&HostList> for HostSet {
             })
             .collect();
         folds.sort_unstable_by(|a, b| by_key(a, &b.prefix, &b.suffix));
-        HostSet { plain, folds }
+        HostSet {
+            plain: self.plain,
+            folds,
+        }
     }
 }
 

@@ -12,13 +12,6 @@ use super::name::NodeName;
 use super::print::write_slurm;
 use super::set::HostSet;
 
-impl From<HostList> for HostSet {
-    /// See [`HostList::to_set`].
-    fn from(list: HostList) -> HostSet {
-        HostSet::from(&list)
-    }
-}
-
 impl From<HostSet> for HostList {
     fn from(set: HostSet) -> HostList {
         set.to_list()
@@ -34,15 +27,15 @@ impl From<&HostSet> for HostList {
 impl FromStr for HostSet {
     type Err = HostlistError;
 
-    /// As [`HostList::parse`] and [`HostList::try_to_set`].
+    /// As [`HostList::parse`] and [`HostList::try_into_set`].
     fn from_str(text: &str) -> Result<HostSet, HostlistError> {
-        HostList::parse(text)?.try_to_set(&Limits::default())
+        HostList::parse(text)?.try_into_set(&Limits::default())
     }
 }
 
 impl FromIterator<NodeName> for HostSet {
     fn from_iter<I: IntoIterator<Item = NodeName>>(names: I) -> HostSet {
-        HostSet::from(&HostList::from_iter(names))
+        HostSet::from(HostList::from_iter(names))
     }
 }
 

@@ -4,7 +4,19 @@ use super::range::{Span, push_span};
 
 /// Sorts, joins what overlaps or touches.
 pub(crate) fn normal(mut spans: Vec<Span>) -> Vec<Span> {
-    sort(&mut spans);
+    if !spans.is_sorted() {
+        // Many single numbers, as from a list of names, are sorted as numbers.
+        if let Some(mut packed) = pack_all(&spans) {
+            sort_numbers(&mut packed);
+            return joined(packed.into_iter().map(unpack));
+        }
+        spans.sort_unstable();
+    }
+    joined(spans.into_iter())
+}
+
+/// Joins what overlaps or touches of sorted spans.
+fn joined(spans: impl ExactSizeIterator<Item = Span>) -> Vec<Span> {
     let mut out: Vec<Span> = Vec::with_capacity(spans.len());
     for span in spans {
         match out.last_mut() {
@@ -18,20 +30,13 @@ pub(crate) fn normal(mut spans: Vec<Span>) -> Vec<Span> {
     out
 }
 
-/// By length and first number.
-fn sort(spans: &mut Vec<Span>) {
-    if spans.is_sorted() {
-        return;
+/// All of them packed, if all can be.
+fn pack_all(spans: &[Span]) -> Option<Vec<u64>> {
+    let mut all = Vec::with_capacity(spans.len());
+    for span in spans {
+        all.push(pack(span)?);
     }
-    // Many single numbers, as from a list of names, are sorted as numbers.
-    match spans.iter().map(pack).collect::<Option<Vec<u64>>>() {
-        Some(mut packed) => {
-            sort_numbers(&mut packed);
-            spans.clear();
-            spans.extend(packed.into_iter().map(unpack));
-        }
-        None => spans.sort_unstable(),
-    }
+    Some(all)
 }
 
 /// What is above this in a packed number is its length.
@@ -230,16 +235,15 @@ mod tests {
             let mut spans: Vec<Span> = (0..3_000)
                 .map(|_| Span::one(random(20) as u32 + 1, random(most)))
                 .collect();
-            let mut expected = spans.clone();
-            expected.sort_unstable();
-            sort(&mut spans);
-            assert_eq!(spans, expected);
+            let expected = |spans: &[Span]| {
+                let mut sorted = spans.to_vec();
+                sorted.sort_unstable();
+                joined(sorted.into_iter())
+            };
+            assert_eq!(normal(spans.clone()), expected(&spans));
             spans.swap(7, 2_000);
             spans[9].hi += 2;
-            expected = spans.clone();
-            expected.sort_unstable();
-            sort(&mut spans);
-            assert_eq!(spans, expected);
+            assert_eq!(normal(spans.clone()), expected(&spans));
         }
     }
 
