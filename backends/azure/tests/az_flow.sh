@@ -32,30 +32,46 @@ run account set --subscription "$SUBSCRIPTION"
 
 body=$(mktemp)
 trap 'rm -f "$body"' EXIT
-cat >"$body" <<JSON
-{"location": "$LOCATION", "tags": {"Name": "$VM"}, "properties": {
+create() { # NAME: accepted, and what becomes of it is seen later
+  cat >"$body" <<JSON
+{"location": "$LOCATION", "tags": {"Name": "$1"}, "properties": {
   "hardwareProfile": {"vmSize": "Standard_D2s_v5"},
   "storageProfile": {
     "imageReference": {"publisher": "almalinux", "offer": "almalinux-hpc", "sku": "9-hpc-gen2", "version": "latest"},
     "osDisk": {"createOption": "FromImage", "deleteOption": "Delete"}},
-  "osProfile": {"computerName": "$VM", "adminUsername": "azureuser", "linuxConfiguration": {
+  "osProfile": {"computerName": "$1", "adminUsername": "azureuser", "linuxConfiguration": {
     "disablePasswordAuthentication": true,
     "ssh": {"publicKeys": [{"path": "/home/azureuser/.ssh/authorized_keys", "keyData": "ssh-ed25519 AAAA"}]}}},
   "networkProfile": {"networkApiVersion": "2020-11-01", "networkInterfaceConfigurations": [{
-    "name": "$VM-nic", "properties": {"primary": true, "deleteOption": "Delete", "ipConfigurations": [{
+    "name": "$1-nic", "properties": {"primary": true, "deleteOption": "Delete", "ipConfigurations": [{
       "name": "ip", "properties": {"subnet": {"id": "$SUBNET"}}}]}}]}}}
 JSON
-id=/subscriptions/$SUBSCRIPTION/resourceGroups/$GROUP/providers/Microsoft.Compute/virtualMachines/$VM
-run rest --method put --resource "$ENDPOINT" --url "$ENDPOINT$id?api-version=2024-07-01" --body "@$body" \
-  --query '{name: name, state: properties.provisioningState}'
+  local id=/subscriptions/$SUBSCRIPTION/resourceGroups/$GROUP/providers/Microsoft.Compute/virtualMachines/$1
+  run rest --method put --resource "$ENDPOINT" --url "$ENDPOINT$id?api-version=2024-07-01" --body "@$body" \
+    --query '{name: name, state: properties.provisioningState}'
+}
+
+create "$VM"
 run vm wait "${WHERE[@]}" --created
 now 'VM running'
-run vm list --resource-group "$GROUP" --show-details --output table
+# There is no room for this one. Two machines are two pages here.
+create c2
+if run vm wait --resource-group "$GROUP" --name c2 --created; then
+  printf 'it should have failed\n'
+  exit 1
+fi
+run vm get-instance-view --resource-group "$GROUP" --name c2 --query 'instanceView.statuses[].code' --output tsv |
+  tee "$body"
+grep -q AllocationFailed "$body"
+run vm list --resource-group "$GROUP" --query '[].{name: name, state: provisioningState}' --output table
+[ "$(az vm list --resource-group "$GROUP" --query 'length(@)')" -eq 2 ]
+run vm delete --yes --resource-group "$GROUP" --name c2
 run vm show --show-details "${WHERE[@]}" --output table
 run vm get-instance-view "${WHERE[@]}" --query 'instanceView.statuses[].code'
 
 run vm stop "${WHERE[@]}"
 now 'VM stopped'
+# Refused once with 429 and Retry-After, and sent again by the CLI.
 run vm deallocate "${WHERE[@]}"
 now 'VM deallocated'
 run vm start "${WHERE[@]}"

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use slurmburst_azure_emulator::{Clock, Emulator, Settings};
+use slurmburst_azure_emulator::{Act, Clock, Debris, Emulator, Fault, Settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_azure_cli_drives_the_emulator() {
@@ -18,9 +18,22 @@ async fn the_azure_cli_drives_the_emulator() {
         retry_after: None,
         // It keeps its token for as long as it was told, in real time.
         token_life: Duration::from_secs(1_000_000),
+        page_size: 1,
         ..Settings::default()
     };
     let azure = Emulator::start(settings, Clock::wall(100.0)).await.unwrap();
+    let no_room = Act::FailOperation {
+        code: "AllocationFailed".into(),
+        message: "no room".into(),
+        debris: Debris::Vm,
+    };
+    let faults = [
+        Fault::new(no_room).on("PUT", "virtualMachines/c2"),
+        Fault::new(Act::ArmThrottle(1)).on("POST", "virtualMachines/c1/deallocate"),
+    ];
+    for fault in faults {
+        azure.cloud().fault(fault.times(1));
+    }
     let settings = azure.cloud().settings();
     let (client, secret) = settings.clients.first_key_value().unwrap();
     let status = tokio::process::Command::new("bash")
@@ -44,14 +57,17 @@ async fn the_azure_cli_drives_the_emulator() {
     let books = azure.cloud().books();
     assert_eq!((books.vms, books.nics, books.disks), (0, 0, 0));
     for (what, times) in [
-        ("PUT virtualMachines", 1),
+        ("PUT virtualMachines", 2),
         ("POST virtualMachines/poweroff", 1),
-        ("POST virtualMachines/deallocate", 1),
+        // Once refused.
+        ("POST virtualMachines/deallocate", 2),
         ("POST virtualMachines/start", 1),
         ("POST virtualMachines/restart", 1),
-        ("DELETE virtualMachines", 1),
+        ("DELETE virtualMachines", 2),
     ] {
         let called = books.calls.get(what).copied().unwrap_or(0);
         assert_eq!(called, times, "{what}: {:?}", books.calls);
     }
+    let throttled = books.statuses.get(&429).copied();
+    assert_eq!(throttled, Some(1), "{:?}", books.statuses);
 }
